@@ -1,0 +1,90 @@
+/* Reading the configuration: JSON checked against tables ("shapes") and put into plain structs. The
+ * tables say everything about a key (type, default, range, words for the error message), so that all errors
+ * are found in one pass, and so that documentation and a schema can be made from the same tables.
+ *
+ * - "${NAME}" in a string value is replaced by the environment variable NAME; a missing one is an error.
+ * - A scalar key that is not inside a list may be overridden by an environment variable: http_server.port by
+ *   BELFRY_HTTP_SERVER_PORT (its text is read as the key's type; lists of strings: separated by blanks).
+ * - An unknown key, a wrong type or a value out of range is an error that names the path, the value and
+ *   what was expected. Values of secret keys are not shown. */
+#ifndef BELFRY_BASE_CONFIG_H
+#define BELFRY_BASE_CONFIG_H
+
+#include "base/status.h"
+#include "base/str.h"
+
+enum config_type {
+    CONFIG_BOOL,     /* bool */
+    CONFIG_INT,      /* int64_t, min to max */
+    CONFIG_STRING,   /* char *, NUL-terminated, never NULL; min to max bytes where max > 0 */
+    CONFIG_DURATION, /* int64_t milliseconds, from "250ms" "25s" "5m" "720h"; min to max in ms */
+    CONFIG_CHOICE,   /* int: the index in choices */
+    CONFIG_STRINGS,  /* struct config_list of char * */
+    CONFIG_PAIRS,    /* struct config_list of struct config_pair, from {"name": "text", ...} */
+    CONFIG_OBJECT,   /* the shape's struct, embedded; an absent object gets the defaults of its shape */
+    CONFIG_LIST,     /* struct config_list of the shape's struct, from [{...}, ...] */
+};
+
+struct config_list {
+    void *items;
+    size_t n_items;
+};
+
+struct config_pair {
+    char *name;
+    char *text;
+};
+
+struct config_reader; /* one reading under way: collects the errors */
+
+/* After an object's fields are read without error: checks one against another. Complains by
+ * config_complain(). */
+typedef void (*config_check_fn)(struct config_reader *reader, void *object);
+
+struct config_field {
+    const char *key;
+    enum config_type type;
+    size_t offset;            /* offsetof() in the shape's struct */
+    const char *fallback;     /* the default as it would stand in an environment variable; NULL: the
+                                 key is required (scalars); lists and objects start empty */
+    int64_t min, max;         /* both 0: no limit */
+    const char *expected;     /* for messages, "a TCP port from 1 to 65535"; NULL: made from the type */
+    const char *const *choices; /* CONFIG_CHOICE: names, ended by NULL */
+    const struct config_shape *shape; /* CONFIG_OBJECT, CONFIG_LIST */
+    bool secret;              /* the value appears in no message */
+    const char *doc;          /* one sentence for the reference */
+};
+
+struct config_shape {
+    size_t size; /* of the struct */
+    const struct config_field *fields;
+    size_t n_fields;
+    config_check_fn check; /* may be NULL */
+};
+
+/* Complains about a key of the object being checked. value: as JSON text, or NULL when the value itself
+ * is to be found under the key. expected: what would be right. */
+void config_complain(struct config_reader *reader, const char *key, const char *value,
+                     const char *expected);
+/* The same for item index of a list under key: "feeds[2].channel". */
+void config_complain_item(struct config_reader *reader, const char *key, size_t index,
+                          const char *item_key, const char *value, const char *expected);
+
+/* All that was wrong, one sentence each, in the order of the document. */
+struct config_errors {
+    char **texts;
+    size_t n_texts;
+};
+
+/* origin: the file's name, for messages. The object (of shape->size) is filled wholly, also on failure, and is to
+ * be released in any case. STATUS_INVALID: ret_errors has at least one. Environment variables
+ * BELFRY_* that fit no key are in ret_errors only as warnings of the log. */
+enum status config_read(struct str text, const char *origin, const struct config_shape *shape,
+                        void *object, struct config_errors *ret_errors) MUST_CHECK;
+void config_release(const struct config_shape *shape, void *object);
+void config_errors_release(struct config_errors *errors);
+
+/* Reads a whole file (at most 16 MiB): STATUS_NOT_FOUND, STATUS_IO, STATUS_TOO_LARGE. Free the text with free(). */
+enum status config_load_file(const char *path, char **ret_text, size_t *ret_len) MUST_CHECK;
+
+#endif

@@ -1,0 +1,1 @@
+# belfry_unit_test(hub module)
