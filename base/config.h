@@ -1,12 +1,15 @@
 /* Reading the configuration: JSON checked against tables ("shapes") and put into plain structs. The
- * tables say everything about a key (type, default, range, words for the error message), so that all errors
- * are found in one pass, and so that documentation and a schema can be made from the same tables.
+ * tables say everything about a key (type, default, range, words for the error message), so that
+ * all errors are found in one pass, and so that documentation and a schema can be made from the
+ * same tables.
  *
- * - "${NAME}" in a string value is replaced by the environment variable NAME; a missing one is an error.
- * - A scalar key that is not inside a list may be overridden by an environment variable: http_server.port by
- *   BELFRY_HTTP_SERVER_PORT (its text is read as the key's type; lists of strings: separated by blanks).
- * - An unknown key, a wrong type or a value out of range is an error that names the path, the value and
- *   what was expected. Values of secret keys are not shown. */
+ * - "${NAME}" in a string value is replaced by the environment variable NAME; a missing one is an
+ * error.
+ * - A scalar key that is not inside a list may be overridden by an environment variable:
+ * http_server.port by BELFRY_HTTP_SERVER_PORT (its text is read as the key's type; lists of
+ * strings: separated by blanks).
+ * - An unknown key, a wrong type or a value out of range is an error that names the path, the value
+ * and what was expected. Values of secret keys are not shown. */
 #ifndef BELFRY_BASE_CONFIG_H
 #define BELFRY_BASE_CONFIG_H
 
@@ -21,8 +24,9 @@ enum config_type {
     CONFIG_CHOICE,   /* int: the index in choices */
     CONFIG_STRINGS,  /* struct config_list of char * */
     CONFIG_PAIRS,    /* struct config_list of struct config_pair, from {"name": "text", ...} */
-    CONFIG_OBJECT,   /* the shape's struct, embedded; an absent object gets the defaults of its shape */
-    CONFIG_LIST,     /* struct config_list of the shape's struct, from [{...}, ...] */
+    CONFIG_OBJECT, /* the shape's struct, embedded; an absent object gets the defaults of its shape
+                    */
+    CONFIG_LIST,   /* struct config_list of the shape's struct, from [{...}, ...] */
 };
 
 struct config_list {
@@ -44,15 +48,15 @@ typedef void (*config_check_fn)(struct config_reader *reader, void *object);
 struct config_field {
     const char *key;
     enum config_type type;
-    size_t offset;            /* offsetof() in the shape's struct */
-    const char *fallback;     /* the default as it would stand in an environment variable; NULL: the
-                                 key is required (scalars); lists and objects start empty */
-    int64_t min, max;         /* both 0: no limit */
-    const char *expected;     /* for messages, "a TCP port from 1 to 65535"; NULL: made from the type */
-    const char *const *choices; /* CONFIG_CHOICE: names, ended by NULL */
+    size_t offset;        /* offsetof() in the shape's struct */
+    const char *fallback; /* the default as it would stand in an environment variable; NULL: the
+                             key is required (scalars); lists and objects start empty */
+    int64_t min, max;     /* both 0: no limit */
+    const char *expected; /* for messages, "a TCP port from 1 to 65535"; NULL: made from the type */
+    const char *const *choices;       /* CONFIG_CHOICE: names, ended by NULL */
     const struct config_shape *shape; /* CONFIG_OBJECT, CONFIG_LIST */
-    bool secret;              /* the value appears in no message */
-    const char *doc;          /* one sentence for the reference */
+    bool secret;                      /* the value appears in no message */
+    const char *doc;                  /* one sentence for the reference */
 };
 
 struct config_shape {
@@ -62,8 +66,8 @@ struct config_shape {
     config_check_fn check; /* may be NULL */
 };
 
-/* Complains about a key of the object being checked. value: as JSON text, or NULL when the value itself
- * is to be found under the key. expected: what would be right. */
+/* Complains about a key of the object being checked. value: as JSON text, or NULL when the value
+ * itself is to be found under the key. expected: what would be right. */
 void config_complain(struct config_reader *reader, const char *key, const char *value,
                      const char *expected);
 /* The same for item index of a list under key: "feeds[2].channel". */
@@ -76,15 +80,16 @@ struct config_errors {
     size_t n_texts;
 };
 
-/* origin: the file's name, for messages. The object (of shape->size) is filled wholly, also on failure, and is to
- * be released in any case. STATUS_INVALID: ret_errors has at least one. Environment variables
- * BELFRY_* that fit no key are in ret_errors only as warnings of the log. */
+/* origin: the file's name, for messages. The object (of shape->size) is filled wholly, also on
+ * failure, and is to be released in any case. STATUS_INVALID: ret_errors has at least one.
+ * Environment variables BELFRY_* that fit no key are in ret_errors only as warnings of the log. */
 enum status config_read(struct str text, const char *origin, const struct config_shape *shape,
                         void *object, struct config_errors *ret_errors) MUST_CHECK;
 void config_release(const struct config_shape *shape, void *object);
 void config_errors_release(struct config_errors *errors);
 
-/* Reads a whole file (at most 16 MiB): STATUS_NOT_FOUND, STATUS_IO, STATUS_TOO_LARGE. Free the text with free(). */
+/* Reads a whole file (at most 16 MiB): STATUS_NOT_FOUND, STATUS_IO, STATUS_TOO_LARGE. Free the text
+ * with free(). */
 enum status config_load_file(const char *path, char **ret_text, size_t *ret_len) MUST_CHECK;
 
 #endif

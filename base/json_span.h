@@ -1,7 +1,8 @@
 /* JSON that is read where it lies. Payloads must reach subscribers byte for byte (1.10 stays 1.10,
- * 12345678901234567890 stays what it is), so they are never turned into a tree and back: the text is
- * checked once (RFC 8259, strict), then values are found as views into it. Nothing here allocates
- * except what a buf does. All functions but json_check() require a text that json_check() accepted.
+ * 12345678901234567890 stays what it is), so they are never turned into a tree and back: the text
+ * is checked once (RFC 8259, strict), then values are found as views into it. Nothing here
+ * allocates except what a buf does. All functions but json_check() require a text that json_check()
+ * accepted.
  */
 #ifndef BELFRY_BASE_JSON_SPAN_H
 #define BELFRY_BASE_JSON_SPAN_H
@@ -23,13 +24,13 @@ enum json_kind {
 #define JSON_DEPTH_MAX 128
 
 struct json_error {
-    size_t offset;       /* of the first byte that cannot be */
+    size_t offset;        /* of the first byte that cannot be */
     const char *expected; /* static text */
 };
 
 /* Is text exactly one JSON value (blanks around it allowed), in valid UTF-8, nested at most
- * JSON_DEPTH_MAX deep? Escapes are checked: a lone surrogate escape is refused, so that every string can be
- * decoded to UTF-8. STATUS_INVALID fills ret_error (may be NULL). */
+ * JSON_DEPTH_MAX deep? Escapes are checked: a lone surrogate escape is refused, so that every
+ * string can be decoded to UTF-8. STATUS_INVALID fills ret_error (may be NULL). */
 enum status json_check(struct str text, struct json_error *ret_error) MUST_CHECK;
 
 /* The value without the blanks around it. */
@@ -40,8 +41,8 @@ enum json_kind json_kind(struct str value);
 /* Members of an object or elements of an array, in order:
  *   struct json_walk w = json_walk(value);
  *   while (json_next_member(&w, &key, &item)) ...
- * key: the string's raw content between the quotes (escapes not decoded); item: trimmed. A walk over
- * anything else yields nothing. */
+ * key: the string's raw content between the quotes (escapes not decoded); item: trimmed. A walk
+ * over anything else yields nothing. */
 struct json_walk {
     const char *at;
     const char *end;
@@ -57,8 +58,8 @@ bool json_key_is(struct str raw_key, struct str name);
 bool json_member(struct str object, struct str name, struct str *ret_item);
 
 /* Several members in one pass: each field's value is set where the object has it, and is empty
- * where not. Members that are not asked for are passed over. STATUS_INVALID when value is no object or
- * when a field's name appears twice; the field is then in ret_repeated (may be NULL). */
+ * where not. Members that are not asked for are passed over. STATUS_INVALID when value is no object
+ * or when a field's name appears twice; the field is then in ret_repeated (may be NULL). */
 struct json_field {
     struct str name;
     struct str value; /* out */
@@ -71,8 +72,8 @@ bool json_pointer(struct str value, struct str pointer, struct str *ret_item);
 /* Is text a well-formed pointer ("" or "/..." with only ~0 and ~1 escapes)? */
 bool json_pointer_valid(struct str pointer);
 
-/* Decodes a JSON string value (with its quotes) to UTF-8 at the end of out. STATUS_INVALID when value
- * is not a string. */
+/* Decodes a JSON string value (with its quotes) to UTF-8 at the end of out. STATUS_INVALID when
+ * value is not a string. */
 enum status json_decode_string(struct str value, struct buf *out) MUST_CHECK;
 /* Only whole numbers without exponent within the type; false otherwise. */
 bool json_to_u64(struct str value, uint64_t *ret_number);

@@ -1,5 +1,6 @@
-/* The one event loop of the program (libuv), and calls at its tail. All of the program but the storage
- * threads and libcurl's resolver runs on it; every function here is for the loop's thread. */
+/* The one event loop of the program (libuv), and calls at its tail. All of the program but the
+ * storage threads and libcurl's resolver runs on it; every function here is for the loop's thread.
+ */
 #ifndef BELFRY_BASE_LOOP_H
 #define BELFRY_BASE_LOOP_H
 
@@ -21,10 +22,11 @@ uv_loop_t *loop_uv(struct loop *loop);
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
-/* A call that is made once at the tail of this turn of the loop, after all input and output callbacks,
- * in the order of loop_defer(). A call deferred by a deferred call is made in the next turn. Whatever
- * must not happen under somebody's feet (finishing an operation from inside its start, freeing an
- * object that callbacks may be standing in) goes here. Embed it; zero-initialise it. */
+/* A call that is made once at the tail of this turn of the loop, after all input and output
+ * callbacks, in the order of loop_defer(). A call deferred by a deferred call is made in the next
+ * turn. Whatever must not happen under somebody's feet (finishing an operation from inside its
+ * start, freeing an object that callbacks may be standing in) goes here. Embed it; zero-initialise
+ * it. */
 typedef void (*deferred_fn)(void *arg);
 struct deferred {
     deferred_fn fn;

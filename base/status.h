@@ -1,5 +1,5 @@
-/* One set of outcomes for the whole program. Foreign codes (errno, CURLcode, SQLite's) are mapped to
- * these where the foreign library is called, and logged there with their own text. */
+/* One set of outcomes for the whole program. Foreign codes (errno, CURLcode, SQLite's) are mapped
+ * to these where the foreign library is called, and logged there with their own text. */
 #ifndef BELFRY_BASE_STATUS_H
 #define BELFRY_BASE_STATUS_H
 
@@ -8,8 +8,8 @@
 enum status {
     STATUS_OK = 0,
     STATUS_NO_MEMORY = -1,
-    STATUS_INVALID = -2,         /* malformed input */
-    STATUS_TOO_LARGE = -3,       /* a configured size is exceeded */
+    STATUS_INVALID = -2,   /* malformed input */
+    STATUS_TOO_LARGE = -3, /* a configured size is exceeded */
     STATUS_NOT_FOUND = -4,
     STATUS_UNKNOWN_CHANNEL = -5, /* no such namespace */
     STATUS_DENIED = -6,          /* permission */
@@ -21,12 +21,12 @@ enum status {
     STATUS_OVERLOADED = -12,     /* a bounded queue is full: try again */
     STATUS_TIMEOUT = -13,
     STATUS_CANCELLED = -14,
-    STATUS_CLOSED = -15,         /* the other side, or the part asked, is closing */
-    STATUS_CONNECT = -16,        /* no connection could be made */
-    STATUS_IO = -17,             /* a file or socket failed */
-    STATUS_CORRUPT = -18,        /* stored data contradicts itself */
-    STATUS_VERSION = -19,        /* a file made by a newer program */
-    STATUS_UNAUTHORIZED = -20,   /* a credential is missing or wrong */
+    STATUS_CLOSED = -15,       /* the other side, or the part asked, is closing */
+    STATUS_CONNECT = -16,      /* no connection could be made */
+    STATUS_IO = -17,           /* a file or socket failed */
+    STATUS_CORRUPT = -18,      /* stored data contradicts itself */
+    STATUS_VERSION = -19,      /* a file made by a newer program */
+    STATUS_UNAUTHORIZED = -20, /* a credential is missing or wrong */
     STATUS_INTERNAL = -21,
 };
 

@@ -1,18 +1,18 @@
-/* The durable log: streams of publications with offsets and epochs, and what feeds remember. The whole face of
- * this floor. It knows no clients and no protocols; its callers know no SQL and not how many
- * nodes stand behind it.
+/* The durable log: streams of publications with offsets and epochs, and what feeds remember. The
+ * whole face of this floor. It knows no clients and no protocols; its callers know no SQL and not
+ * how many nodes stand behind it.
  *
- * Threading: every function is for the loop's thread. One writer thread owns the only writing connection
- * and commits in groups; one reader thread has a read-only connection. With durability "memory" there is no
- * file, and reads are done by the writer.
+ * Threading: every function is for the loop's thread. One writer thread owns the only writing
+ * connection and commits in groups; one reader thread has a read-only connection. With durability
+ * "memory" there is no file, and reads are done by the writer.
  *
- * Operations are structs of the caller: fill in the "in" part, zero the rest, start it, and leave it and every text it
- * points to alone until done() is called - always exactly once, always later, always on the
- * loop's thread, with the "out" part filled in. An operation cannot be taken back; done() may start others
- * and may free the operation.
+ * Operations are structs of the caller: fill in the "in" part, zero the rest, start it, and leave
+ * it and every text it points to alone until done() is called - always exactly once, always later,
+ * always on the loop's thread, with the "out" part filled in. An operation cannot be taken back;
+ * done() may start others and may free the operation.
  *
- * Order: appends are written in the order of their start, and their done() calls come in that order. A read that
- * is started after an append's done() sees that append. */
+ * Order: appends are written in the order of their start, and their done() calls come in that
+ * order. A read that is started after an append's done() sees that append. */
 #ifndef BELFRY_STORAGE_STORAGE_H
 #define BELFRY_STORAGE_STORAGE_H
 
@@ -36,12 +36,15 @@ struct storage_options {
     size_t queue_max_size; /* bytes of waiting writes; an append beyond it ends STATUS_OVERLOADED */
 };
 
-/* Blocks: opens or makes the file, upgrades its schema, starts the threads. STATUS_VERSION for a file of a
- * newer program, STATUS_CORRUPT for one that is no database, STATUS_IO. Logs what was wrong. */
-enum status storage_open(const struct storage_options *options, struct storage **ret_storage) MUST_CHECK;
+/* Blocks: opens or makes the file, upgrades its schema, starts the threads. STATUS_VERSION for a
+ * file of a newer program, STATUS_CORRUPT for one that is no database, STATUS_IO. Logs what was
+ * wrong. */
+enum status storage_open(const struct storage_options *options,
+                         struct storage **ret_storage) MUST_CHECK;
 
-/* Everything started is still finished, with its done() call; then closed() is called on the loop, the
- * last callback of this storage, which is freed after it. No operation may be started after this. */
+/* Everything started is still finished, with its done() call; then closed() is called on the loop,
+ * the last callback of this storage, which is freed after it. No operation may be started after
+ * this. */
 typedef void (*storage_closed_fn)(void *arg);
 void storage_close(struct storage *storage, storage_closed_fn closed, void *arg);
 
@@ -85,18 +88,19 @@ struct storage_feed_write {
     size_t n_values;
 };
 
-/* Appends a publication (when channel is not empty) and keeps a feed's results (when feed is set), both or
- * neither. Out: STATUS_OK and the position of the publication once it is committed; STATUS_OVERLOADED;
- * STATUS_IO when it could not be written - it is then not in the stream. A stream that does not exist, or whose
- * position's time is over, begins with a new epoch and offset 1. */
+/* Appends a publication (when channel is not empty) and keeps a feed's results (when feed is set),
+ * both or neither. Out: STATUS_OK and the position of the publication once it is committed;
+ * STATUS_OVERLOADED; STATUS_IO when it could not be written - it is then not in the stream. A
+ * stream that does not exist, or whose position's time is over, begins with a new epoch and
+ * offset 1. */
 struct storage_append {
     struct storage_op op;
     /* in */
     struct str channel;
     struct storage_retention retention;
-    struct str data; /* JSON text */
-    struct str info; /* JSON text of the publishing client's info, or empty */
-    struct str tags; /* JSON text, or empty */
+    struct str data;                       /* JSON text */
+    struct str info;                       /* JSON text of the publishing client's info, or empty */
+    struct str tags;                       /* JSON text, or empty */
     const struct storage_feed_write *feed; /* or NULL */
     void (*done)(struct storage_append *append);
     void *arg;
@@ -113,11 +117,11 @@ struct storage_item {
     struct str data, info, tags;
 };
 
-/* Publications of a stream. Forward: offsets above since, ascending. Reverse: offsets below since (0: from the top),
- * descending. At most limit items; 0: only the position. Where the stream does not exist (or its position's time is
- * over) it is created first (new epoch, offset 0, committed), so that a position that was handed out once stays
- * true. Out: STATUS_OK, top and items; or STATUS_IO. The items belong to the operation until
- * storage_history_release(). */
+/* Publications of a stream. Forward: offsets above since, ascending. Reverse: offsets below since
+ * (0: from the top), descending. At most limit items; 0: only the position. Where the stream does
+ * not exist (or its position's time is over) it is created first (new epoch, offset 0, committed),
+ * so that a position that was handed out once stays true. Out: STATUS_OK, top and items; or
+ * STATUS_IO. The items belong to the operation until storage_history_release(). */
 struct storage_history {
     struct storage_op op;
     /* in */
@@ -173,12 +177,12 @@ void storage_feed_read_release(struct storage_feed_read *read);
 /* --- figures --- */
 
 struct storage_stats {
-    size_t queue_bytes;     /* waiting now */
+    size_t queue_bytes; /* waiting now */
     size_t queue_length;
-    uint64_t n_appends;     /* committed */
-    uint64_t n_groups;      /* transactions */
-    uint64_t n_overloaded;  /* refused for a full queue */
-    uint64_t n_failed;      /* not written for a fault */
+    uint64_t n_appends;    /* committed */
+    uint64_t n_groups;     /* transactions */
+    uint64_t n_overloaded; /* refused for a full queue */
+    uint64_t n_failed;     /* not written for a fault */
     uint64_t n_reads;
 };
 void storage_stats(struct storage *storage, struct storage_stats *ret_stats);

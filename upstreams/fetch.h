@@ -1,5 +1,5 @@
-/* Concurrent HTTP requests to upstreams: libcurl's multi interface on the program's loop. The only floor that
- * knows libcurl. Loop's thread only. */
+/* Concurrent HTTP requests to upstreams: libcurl's multi interface on the program's loop. The only
+ * floor that knows libcurl. Loop's thread only. */
 #ifndef BELFRY_UPSTREAMS_FETCH_H
 #define BELFRY_UPSTREAMS_FETCH_H
 
@@ -12,9 +12,10 @@ struct fetch;
 
 struct fetch_pool_options {
     struct loop *loop;
-    int64_t max_concurrent;       /* transfers at one time; more wait in the order of their start. Also sizes the cache
-                                     of warm connections, which must be larger than the concurrency */
-    int64_t max_waiting;          /* beyond it fetch_start() answers STATUS_OVERLOADED */
+    int64_t max_concurrent; /* transfers at one time; more wait in the order of their start. Also
+                               sizes the cache of warm connections, which must be larger than the
+                               concurrency */
+    int64_t max_waiting;    /* beyond it fetch_start() answers STATUS_OVERLOADED */
     const char *user_agent;
 };
 
@@ -41,20 +42,22 @@ struct fetch_spec {
 
 struct fetch_result {
     enum fetch_outcome outcome;
-    int http_status;     /* 0: none came */
-    struct str body;     /* with FETCH_OK, and the part that came with FETCH_HTTP_ERROR; only during the call */
+    int http_status; /* 0: none came */
+    struct str body; /* with FETCH_OK, and the part that came with FETCH_HTTP_ERROR; only during the
+                        call */
     int64_t duration_us; /* from fetch_start() */
     int64_t queue_us;    /* of which waiting for a free place */
     const char *error;   /* libcurl's words for a failure, "" for none; only during the call */
 };
 
-/* Called once, never from inside fetch_start(), not after fetch_cancel(). The fetch is freed after it. May start and cancel
- * others. */
+/* Called once, never from inside fetch_start(), not after fetch_cancel(). The fetch is freed after
+ * it. May start and cancel others. */
 typedef void (*fetch_done_fn)(void *arg, const struct fetch_result *result);
 
 enum status fetch_start(struct fetch_pool *pool, const struct fetch_spec *spec, fetch_done_fn done,
                         void *arg, struct fetch **ret_fetch) MUST_CHECK;
-/* done() will not be called; the handle is invalid from here on. From anywhere but inside its own done(). */
+/* done() will not be called; the handle is invalid from here on. From anywhere but inside its own
+ * done(). */
 void fetch_cancel(struct fetch *fetch);
 
 struct fetch_stats {
