@@ -1,1 +1,7 @@
-# belfry_unit_test(storage module)
+belfry_unit_test(storage durability)
+belfry_unit_test(storage feeds)
+belfry_unit_test(storage schema)
+belfry_unit_test(storage storage)
+foreach(module durability feeds schema storage)
+    target_link_libraries(test_${module} PRIVATE PkgConfig::SQLITE)
+endforeach()

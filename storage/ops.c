@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* Lists of operations and their hand-over between the loop and the storage's threads. Inbox and
+ * outbox may be used from any thread; a list belongs to one. */
+#include "storage/ops.h"
+
+#include <assert.h>
+#include <time.h>
+
+size_t op_append_size(const struct storage_append *append)
+{
+    size_t size = sizeof(*append) + append->channel.len + append->data.len + append->info.len +
+                  append->tags.len;
+    const struct storage_feed_write *feed = append->feed;
+    if (!feed) {
+        return size;
+    }
+    size += sizeof(*feed) + feed->feed.len + feed->params.len + feed->snapshot.len;
+    for (size_t i = 0; i < feed->n_values; i++) {
+        size += sizeof(feed->values[i]) + feed->values[i].upstream.len + feed->values[i].value.len;
+    }
+    return size;
+}
+
+void op_set_status(struct storage_op *op, enum status status)
+{
+    switch (op->kind) {
+    case OP_APPEND:
+        if (status != STATUS_OK) {
+            op_append(op)->position = (struct storage_position){0};
+        }
+        op_append(op)->status = status;
+        break;
+    case OP_HISTORY:
+        if (status != STATUS_OK) {
+            storage_history_release(op_history(op));
+        }
+        op_history(op)->status = status;
+        break;
+    case OP_FEED_READ:
+        if (status != STATUS_OK) {
+            storage_feed_read_release(op_feed_read(op));
+        }
+        op_feed_read(op)->status = status;
+        break;
+    default: assert(false && "kind of operation");
+    }
+}
+
+void op_list_push(struct op_list *list, struct storage_op *op)
+{
+    op->next = NULL;
+    if (list->tail) {
+        list->tail->next = op;
+    } else {
+        list->head = op;
+    }
+    list->tail = op;
+}
+
+struct storage_op *op_list_pop(struct op_list *list)
+{
+    struct storage_op *op = list->head;
+    if (!op) {
+        return NULL;
+    }
+    list->head = op->next;
+    if (!list->head) {
+        list->tail = NULL;
+    }
+    op->next = NULL;
+    return op;
+}
+
+void op_list_join(struct op_list *list, struct op_list *more)
+{
+    if (!more->head) {
+        return;
+    }
+    if (list->tail) {
+        list->tail->next = more->head;
+    } else {
+        list->head = more->head;
+    }
+    list->tail = more->tail;
+    *more = (struct op_list){0};
+}
+
+enum status inbox_init(struct inbox *inbox)
+{
+    *inbox = (struct inbox){0};
+    pthread_condattr_t attr;
+    if (pthread_condattr_init(&attr) != 0) {
+        return STATUS_NO_MEMORY;
+    }
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    int failed = pthread_cond_init(&inbox->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    if (failed) {
+        return STATUS_NO_MEMORY;
+    }
+    if (pthread_mutex_init(&inbox->mutex, NULL) == 0) {
+        return STATUS_OK;
+    }
+    pthread_cond_destroy(&inbox->changed);
+    return STATUS_NO_MEMORY;
+}
+
+void inbox_release(struct inbox *inbox)
+{
+    assert(op_list_empty(&inbox->list));
+    pthread_cond_destroy(&inbox->changed);
+    pthread_mutex_destroy(&inbox->mutex);
+}
+
+void inbox_put(struct inbox *inbox, struct storage_op *op)
+{
+    pthread_mutex_lock(&inbox->mutex);
+    assert(!inbox->closed);
+    bool was_empty = op_list_empty(&inbox->list);
+    op_list_push(&inbox->list, op);
+    pthread_mutex_unlock(&inbox->mutex);
+    if (was_empty) {
+        pthread_cond_signal(&inbox->changed);
+    }
+}
+
+void inbox_close(struct inbox *inbox)
+{
+    pthread_mutex_lock(&inbox->mutex);
+    inbox->closed = true;
+    pthread_mutex_unlock(&inbox->mutex);
+    pthread_cond_signal(&inbox->changed);
+}
+
+/* False: the time is over. */
+static bool wait_changed(struct inbox *inbox, int64_t until_ms)
+{
+    if (until_ms == INT64_MAX) {
+        return pthread_cond_wait(&inbox->changed, &inbox->mutex) == 0;
+    }
+    struct timespec until = {.tv_sec = (time_t)(until_ms / 1000),
+                             .tv_nsec = (long)(until_ms % 1000) * 1000000};
+    return pthread_cond_timedwait(&inbox->changed, &inbox->mutex, &until) == 0;
+}
+
+bool inbox_take(struct inbox *inbox, int64_t until_ms, struct op_list *ret_list)
+{
+    pthread_mutex_lock(&inbox->mutex);
+    while (op_list_empty(&inbox->list) && !inbox->closed) {
+        if (!wait_changed(inbox, until_ms)) {
+            break;
+        }
+    }
+    bool goes_on = !inbox->closed || !op_list_empty(&inbox->list);
+    *ret_list = inbox->list;
+    inbox->list = (struct op_list){0};
+    pthread_mutex_unlock(&inbox->mutex);
+    return goes_on;
+}
+
+enum status outbox_init(struct outbox *outbox, uv_async_t *wake)
+{
+    *outbox = (struct outbox){.wake = wake};
+    return pthread_mutex_init(&outbox->mutex, NULL) == 0 ? STATUS_OK : STATUS_NO_MEMORY;
+}
+
+void outbox_release(struct outbox *outbox)
+{
+    assert(op_list_empty(&outbox->list));
+    pthread_mutex_destroy(&outbox->mutex);
+}
+
+void outbox_put(struct outbox *outbox, struct op_list *list)
+{
+    pthread_mutex_lock(&outbox->mutex);
+    op_list_join(&outbox->list, list);
+    pthread_mutex_unlock(&outbox->mutex);
+    uv_async_send(outbox->wake);
+}
+
+void outbox_put_one(struct outbox *outbox, struct storage_op *op)
+{
+    struct op_list list = {0};
+    op_list_push(&list, op);
+    outbox_put(outbox, &list);
+}
+
+void outbox_thread_ended(struct outbox *outbox)
+{
+    pthread_mutex_lock(&outbox->mutex);
+    outbox->n_ended++;
+    pthread_mutex_unlock(&outbox->mutex);
+    uv_async_send(outbox->wake);
+}
+
+unsigned outbox_take(struct outbox *outbox, struct op_list *list)
+{
+    pthread_mutex_lock(&outbox->mutex);
+    op_list_join(list, &outbox->list);
+    unsigned n_ended = outbox->n_ended;
+    pthread_mutex_unlock(&outbox->mutex);
+    return n_ended;
+}

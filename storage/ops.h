@@ -1,0 +1,80 @@
+/* Operations on their way: lists of them, the inbox of a thread, and the outbox in which both
+ * threads leave what is finished for the loop. An operation belongs to whoever has it in a list.
+ * The locks are held only to link and unlink lists. */
+#ifndef BELFRY_STORAGE_OPS_H
+#define BELFRY_STORAGE_OPS_H
+
+#include <pthread.h>
+
+#include "storage/storage.h"
+
+enum op_kind { OP_APPEND = 1, OP_HISTORY, OP_FEED_READ };
+
+/* The operation is the first member of each. */
+static inline struct storage_append *op_append(struct storage_op *op)
+{
+    return (struct storage_append *)(void *)op;
+}
+
+static inline struct storage_history *op_history(struct storage_op *op)
+{
+    return (struct storage_history *)(void *)op;
+}
+
+static inline struct storage_feed_read *op_feed_read(struct storage_op *op)
+{
+    return (struct storage_feed_read *)(void *)op;
+}
+
+/* What an append holds in memory: its texts and itself. */
+size_t op_append_size(const struct storage_append *append);
+/* Sets the status of any kind; what a failed read had found is released. */
+void op_set_status(struct storage_op *op, enum status status);
+
+struct op_list {
+    struct storage_op *head;
+    struct storage_op *tail;
+};
+
+static inline bool op_list_empty(const struct op_list *list)
+{
+    return list->head == NULL;
+}
+
+void op_list_push(struct op_list *list, struct storage_op *op);
+/* NULL when empty. */
+struct storage_op *op_list_pop(struct op_list *list);
+/* Moves all of more to the end of list. */
+void op_list_join(struct op_list *list, struct op_list *more);
+
+struct inbox {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    struct op_list list;
+    bool closed;
+};
+enum status inbox_init(struct inbox *inbox) MUST_CHECK;
+void inbox_release(struct inbox *inbox);
+void inbox_put(struct inbox *inbox, struct storage_op *op);
+void inbox_close(struct inbox *inbox);
+/* Waits until something is in it, it is closed, or until_ms (monotonic; INT64_MAX: no end), then
+ * takes all, maybe nothing. False: it is closed and empty. */
+bool inbox_take(struct inbox *inbox, int64_t until_ms, struct op_list *ret_list);
+
+struct outbox {
+    pthread_mutex_t mutex;
+    uv_async_t *wake; /* sent after each change */
+    struct op_list list;
+    unsigned n_ended; /* threads */
+};
+enum status outbox_init(struct outbox *outbox, uv_async_t *wake) MUST_CHECK;
+void outbox_release(struct outbox *outbox);
+/* Moves all of list into it, and wakes the loop. */
+void outbox_put(struct outbox *outbox, struct op_list *list);
+void outbox_put_one(struct outbox *outbox, struct storage_op *op);
+/* The last that a thread does. */
+void outbox_thread_ended(struct outbox *outbox);
+/* Moves all to the end of list; how many threads have ended. */
+unsigned outbox_take(struct outbox *outbox, struct op_list *list);
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* The reader: one thread, one connection that cannot write, one short transaction per read (a long
+ * one would keep the write-ahead log from starting over). */
+#include "storage/reader.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "storage/db.h"
+#include "storage/reads.h"
+#include "storage/schema.h"
+#include "storage/thread.h"
+#include "storage/writer.h"
+
+struct reader {
+    struct db db;
+    struct reads *reads;
+    struct writer *writer;
+    struct inbox inbox;
+    struct outbox *outbox;
+    pthread_t thread;
+    bool started;
+};
+
+static void close_connection(struct reader *r)
+{
+    reads_destroy(r->reads);
+    r->reads = NULL;
+    db_close(&r->db);
+}
+
+enum status reader_create(const char *path, struct writer *writer, struct outbox *outbox,
+                          struct reader **ret_reader)
+{
+    struct reader *r = calloc(1, sizeof(*r));
+    if (!r) {
+        return STATUS_NO_MEMORY;
+    }
+    r->writer = writer;
+    r->outbox = outbox;
+    enum status status = inbox_init(&r->inbox);
+    if (status != STATUS_OK) {
+        free(r);
+        return status;
+    }
+    status = schema_open_reader(path, &r->db);
+    if (status == STATUS_OK) {
+        status = reads_create(&r->db, &r->reads);
+        if (status != STATUS_OK) {
+            db_log_fault(&r->db, "prepare statements", status);
+        }
+    }
+    if (status != STATUS_OK) {
+        reader_destroy(r);
+        return status;
+    }
+    *ret_reader = r;
+    return STATUS_OK;
+}
+
+static enum status perform(struct reader *r, struct storage_op *op)
+{
+    switch (op->kind) {
+    case OP_HISTORY: return reads_history(r->reads, op_history(op), clock_wall_ms());
+    case OP_FEED_READ: return reads_feed(r->reads, op_feed_read(op), clock_wall_ms());
+    default: assert(false && "kind of operation");
+    }
+    return STATUS_INTERNAL;
+}
+
+static enum status perform_in_transaction(struct reader *r, struct storage_op *op)
+{
+    enum status status = db_begin_read(&r->db);
+    if (status == STATUS_OK) {
+        status = perform(r, op);
+    }
+    if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
+        db_log_fault(&r->db, "read", status);
+    }
+    /* There is nothing to commit. */
+    db_rollback(&r->db);
+    return status;
+}
+
+static void finish(struct reader *r, struct storage_op *op)
+{
+    enum status status = perform_in_transaction(r, op);
+    if (status == STATUS_NOT_FOUND && op->kind == OP_HISTORY) {
+        writer_put(r->writer, op);
+        return;
+    }
+    if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
+        status = STATUS_IO;
+    }
+    op_set_status(op, status);
+    outbox_put_one(r->outbox, op);
+}
+
+static void *run(void *arg)
+{
+    struct reader *r = arg;
+    struct op_list waiting;
+    while (inbox_take(&r->inbox, INT64_MAX, &waiting)) {
+        struct storage_op *op;
+        while ((op = op_list_pop(&waiting))) {
+            finish(r, op);
+        }
+    }
+    close_connection(r);
+    outbox_thread_ended(r->outbox);
+    return NULL;
+}
+
+enum status reader_start(struct reader *r)
+{
+    enum status status = thread_start(&r->thread, "storage-reader", run, r);
+    r->started = status == STATUS_OK;
+    return status;
+}
+
+void reader_put(struct reader *r, struct storage_op *op)
+{
+    inbox_put(&r->inbox, op);
+}
+
+void reader_stop(struct reader *r)
+{
+    inbox_close(&r->inbox);
+}
+
+void reader_destroy(struct reader *r)
+{
+    if (!r) {
+        return;
+    }
+    if (r->started) {
+        pthread_join(r->thread, NULL);
+    } else {
+        close_connection(r);
+    }
+    inbox_release(&r->inbox);
+    free(r);
+}

@@ -1,0 +1,21 @@
+/* The thread with the read-only connection. A read that first has to write - its stream does not
+ * exist yet, or must be kept alive - is handed on to the writer. */
+#ifndef BELFRY_STORAGE_READER_H
+#define BELFRY_STORAGE_READER_H
+
+#include "storage/ops.h"
+
+struct reader;
+struct writer;
+
+/* Opens the connection; the file has been opened by the writer. */
+enum status reader_create(const char *path, struct writer *writer, struct outbox *outbox,
+                          struct reader **ret_reader) MUST_CHECK;
+enum status reader_start(struct reader *reader) MUST_CHECK;
+void reader_put(struct reader *reader, struct storage_op *op);
+/* The thread finishes what it has, closes the connection and counts itself out in the outbox. */
+void reader_stop(struct reader *reader);
+/* Waits for the thread if it was started. Accepts NULL. */
+void reader_destroy(struct reader *reader);
+
+#endif

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads publications and feeds' results into the memory of the operation: an array of items, and
+ * one block with all their texts behind each other. State belongs to the connection's thread. */
+#include "storage/reads.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "storage/streams.h"
+
+enum { SQL_STREAM, SQL_FORWARD, SQL_REVERSE, SQL_FEED, SQL_VALUES, N_SQL };
+
+static const char *const sql[N_SQL] = {
+    [SQL_STREAM] = "SELECT id, epoch, top, first, items_expire_ms, meta_expire_ms"
+                   " FROM streams WHERE channel=?1",
+    [SQL_FORWARD] = "SELECT offset, time_ms, data, info, tags FROM publications"
+                    " WHERE stream_id=?1 AND offset BETWEEN ?2 AND ?3"
+                    " ORDER BY offset LIMIT ?4",
+    [SQL_REVERSE] = "SELECT offset, time_ms, data, info, tags FROM publications"
+                    " WHERE stream_id=?1 AND offset BETWEEN ?2 AND ?3"
+                    " ORDER BY offset DESC LIMIT ?4",
+    [SQL_FEED] = "SELECT id, snapshot, completed, time_ms, epoch, offset FROM feed_snapshots"
+                 " WHERE feed=?1 AND params=?2 AND expire_ms>?3",
+    [SQL_VALUES] = "SELECT upstream, value, http_status, time_ms FROM feed_values"
+                   " WHERE feed_id=?1 ORDER BY upstream",
+};
+
+struct reads {
+    sqlite3_stmt *stmts[N_SQL];
+};
+
+enum status reads_create(struct db *db, struct reads **ret_reads)
+{
+    struct reads *r = calloc(1, sizeof(*r));
+    if (!r) {
+        return STATUS_NO_MEMORY;
+    }
+    enum status status = db_prepare(db, sql, r->stmts, N_SQL);
+    if (status != STATUS_OK) {
+        reads_destroy(r);
+        return status;
+    }
+    *ret_reads = r;
+    return STATUS_OK;
+}
+
+void reads_destroy(struct reads *r)
+{
+    if (!r) {
+        return;
+    }
+    db_finalize(r->stmts, N_SQL);
+    free(r);
+}
+
+/* Room for one item more in an array that doubles. */
+static void *grown(void *items, size_t n, size_t item_size)
+{
+    if (n < 8 ? n != 0 : (n & (n - 1)) != 0) {
+        return items;
+    }
+    return reallocarray(items, n < 8 ? 8 : 2 * n, item_size);
+}
+
+static void set_epoch(struct storage_position *position, struct str epoch)
+{
+    epoch = str_head(epoch, STORAGE_EPOCH_SIZE - 1);
+    memset(position->epoch, 0, sizeof(position->epoch));
+    memcpy(position->epoch, epoch.ptr, epoch.len);
+}
+
+/* Takes the lengths for now: the texts still move. */
+static struct str keep_text(struct buf *texts, struct str text)
+{
+    buf_append(texts, text);
+    return (struct str){NULL, text.len};
+}
+
+static void place_text(struct str *text, const char **at)
+{
+    text->ptr = *at;
+    *at += text->len;
+}
+
+/* The texts have been kept in this order. NULL is fine where all are empty. */
+static enum status place_item_texts(struct storage_history *history, struct buf *texts)
+{
+    if (buf_failed(texts)) {
+        return STATUS_NO_MEMORY;
+    }
+    const char *at = texts->ptr ? texts->ptr : "";
+    for (size_t i = 0; i < history->n_items; i++) {
+        place_text(&history->items[i].data, &at);
+        place_text(&history->items[i].info, &at);
+        place_text(&history->items[i].tags, &at);
+    }
+    history->memory = texts->ptr;
+    buf_init(texts, SIZE_MAX);
+    return STATUS_OK;
+}
+
+static enum status add_item(struct storage_history *history, const struct db_call *call,
+                            struct buf *texts)
+{
+    struct storage_item *items = grown(history->items, history->n_items, sizeof(*items));
+    if (!items) {
+        return STATUS_NO_MEMORY;
+    }
+    history->items = items;
+    struct storage_item *item = &items[history->n_items++];
+    item->offset = db_u64(call, 0);
+    item->time_ms = db_i64(call, 1);
+    item->data = keep_text(texts, db_str(call, 2));
+    item->info = keep_text(texts, db_str(call, 3));
+    item->tags = keep_text(texts, db_str(call, 4));
+    return STATUS_OK;
+}
+
+/* Offsets from first to last, both included. */
+static enum status read_items(struct reads *r, struct storage_history *history, int64_t stream_id,
+                              uint64_t first, uint64_t last)
+{
+    struct buf texts;
+    buf_init(&texts, SIZE_MAX);
+    struct db_call call = db_call(r->stmts[history->reverse ? SQL_REVERSE : SQL_FORWARD]);
+    db_bind_i64(&call, stream_id);
+    db_bind_u64(&call, first);
+    db_bind_u64(&call, last);
+    db_bind_u64(&call, history->limit);
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && db_row(&call)) {
+        status = add_item(history, &call, &texts);
+    }
+    enum status end = db_end(&call);
+    if (status == STATUS_OK) {
+        status = end;
+    }
+    if (status == STATUS_OK) {
+        status = place_item_texts(history, &texts);
+    }
+    buf_release(&texts);
+    return status;
+}
+
+struct stream_row {
+    int64_t id;
+    uint64_t first;
+    int64_t items_expire_ms;
+    int64_t meta_expire_ms;
+};
+
+static enum status read_stream(struct reads *r, struct storage_history *history,
+                               struct stream_row *ret_row)
+{
+    struct db_call call = db_call(r->stmts[SQL_STREAM]);
+    db_bind_str(&call, history->channel);
+    bool found = db_row(&call);
+    if (found) {
+        set_epoch(&history->top, db_str(&call, 1));
+        history->top.offset = db_u64(&call, 2);
+        ret_row->id = db_i64(&call, 0);
+        ret_row->first = db_u64(&call, 3);
+        ret_row->items_expire_ms = db_i64(&call, 4);
+        ret_row->meta_expire_ms = db_i64(&call, 5);
+    }
+    enum status status = db_end(&call);
+    return status == STATUS_OK && !found ? STATUS_NOT_FOUND : status;
+}
+
+enum status reads_history(struct reads *r, struct storage_history *history, int64_t now_ms)
+{
+    struct stream_row row;
+    enum status status = read_stream(r, history, &row);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (now_ms >= row.meta_expire_ms ||
+        streams_use_due(row.meta_expire_ms, &history->retention, now_ms)) {
+        return STATUS_NOT_FOUND;
+    }
+    if (history->limit == 0 || now_ms >= row.items_expire_ms) {
+        return STATUS_OK;
+    }
+    uint64_t first = row.first, last = history->top.offset;
+    /* The configured size may have become smaller since the last append. */
+    uint64_t size = (uint64_t)history->retention.size;
+    if (last >= size && last - size + 1 > first) {
+        first = last - size + 1;
+    }
+    if (!history->reverse && history->since >= last) {
+        return STATUS_OK;
+    }
+    if (!history->reverse && history->since >= first) {
+        first = history->since + 1;
+    }
+    if (history->reverse && history->since != 0 && history->since <= last) {
+        last = history->since - 1;
+    }
+    return first <= last ? read_items(r, history, row.id, first, last) : STATUS_OK;
+}
+
+void storage_history_release(struct storage_history *history)
+{
+    free(history->items);
+    free(history->memory);
+    history->items = NULL;
+    history->n_items = 0;
+    history->memory = NULL;
+}
+
+static enum status read_snapshot(struct reads *r, struct storage_feed_read *read, int64_t now_ms,
+                                 struct buf *texts, int64_t *ret_id)
+{
+    struct db_call call = db_call(r->stmts[SQL_FEED]);
+    db_bind_str(&call, read->feed);
+    db_bind_str(&call, read->params);
+    db_bind_i64(&call, now_ms);
+    bool found = db_row(&call);
+    if (found) {
+        *ret_id = db_i64(&call, 0);
+        read->snapshot = keep_text(texts, db_str(&call, 1));
+        read->completed = db_i64(&call, 2) != 0;
+        read->time_ms = db_i64(&call, 3);
+        set_epoch(&read->position, db_str(&call, 4));
+        read->position.offset = db_u64(&call, 5);
+    }
+    enum status status = db_end(&call);
+    return status == STATUS_OK && !found ? STATUS_NOT_FOUND : status;
+}
+
+static enum status add_value(struct storage_feed_read *read, const struct db_call *call,
+                             struct buf *texts)
+{
+    struct storage_feed_item *items = grown(read->items, read->n_items, sizeof(*items));
+    if (!items) {
+        return STATUS_NO_MEMORY;
+    }
+    read->items = items;
+    struct storage_feed_item *item = &items[read->n_items++];
+    item->upstream = keep_text(texts, db_str(call, 0));
+    item->value = keep_text(texts, db_str(call, 1));
+    item->http_status = (int)db_i64(call, 2);
+    item->time_ms = db_i64(call, 3);
+    return STATUS_OK;
+}
+
+static enum status read_values(struct reads *r, struct storage_feed_read *read, int64_t id,
+                               struct buf *texts)
+{
+    struct db_call call = db_call(r->stmts[SQL_VALUES]);
+    db_bind_i64(&call, id);
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && db_row(&call)) {
+        status = add_value(read, &call, texts);
+    }
+    enum status end = db_end(&call);
+    return status == STATUS_OK ? end : status;
+}
+
+static enum status place_feed_texts(struct storage_feed_read *read, struct buf *texts)
+{
+    if (buf_failed(texts)) {
+        return STATUS_NO_MEMORY;
+    }
+    const char *at = texts->ptr ? texts->ptr : "";
+    place_text(&read->snapshot, &at);
+    for (size_t i = 0; i < read->n_items; i++) {
+        place_text(&read->items[i].upstream, &at);
+        place_text(&read->items[i].value, &at);
+    }
+    read->memory = texts->ptr;
+    buf_init(texts, SIZE_MAX);
+    return STATUS_OK;
+}
+
+enum status reads_feed(struct reads *r, struct storage_feed_read *read, int64_t now_ms)
+{
+    int64_t id;
+    struct buf texts;
+    buf_init(&texts, SIZE_MAX);
+    enum status status = read_snapshot(r, read, now_ms, &texts, &id);
+    if (status == STATUS_OK) {
+        status = read_values(r, read, id, &texts);
+    }
+    if (status == STATUS_OK) {
+        status = place_feed_texts(read, &texts);
+    }
+    buf_release(&texts);
+    return status;
+}
+
+void storage_feed_read_release(struct storage_feed_read *read)
+{
+    free(read->items);
+    free(read->memory);
+    read->items = NULL;
+    read->n_items = 0;
+    read->memory = NULL;
+    read->snapshot = STR_EMPTY;
+}

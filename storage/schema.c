@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/* Opens connections and keeps the tables at the program's version. Whose file it is gets checked
+ * before anything is written to it, so that a wrong path does no harm to a foreign database. */
+#include "storage/schema.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "base/log.h"
+
+/* Never change one that was released: append.
+ *
+ * streams: rows of publications below "first" do not count any more and wait for removal; channel
+ * NULL: the whole stream waits for it. sweep_ms: the earliest time at which there may be something
+ * to remove. Only the sweep looks at it, and an append that only moves items_expire_ms on leaves it
+ * alone, so that the index costs nothing per append. */
+static const char *const migrations[] = {
+    "CREATE TABLE streams("
+    "  id INTEGER PRIMARY KEY,"
+    "  channel TEXT UNIQUE,"
+    "  epoch TEXT NOT NULL,"
+    "  top INTEGER NOT NULL,"
+    "  first INTEGER NOT NULL,"
+    "  items_expire_ms INTEGER NOT NULL,"
+    "  meta_expire_ms INTEGER NOT NULL,"
+    "  sweep_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX streams_sweep ON streams(sweep_ms);"
+    "CREATE TABLE publications("
+    "  stream_id INTEGER NOT NULL,"
+    "  offset INTEGER NOT NULL,"
+    "  time_ms INTEGER NOT NULL,"
+    "  data TEXT NOT NULL,"
+    "  info TEXT NOT NULL,"
+    "  tags TEXT NOT NULL,"
+    "  PRIMARY KEY(stream_id, offset)"
+    ") STRICT, WITHOUT ROWID;"
+    "CREATE TABLE feed_snapshots("
+    "  id INTEGER PRIMARY KEY,"
+    "  feed TEXT NOT NULL,"
+    "  params TEXT NOT NULL,"
+    "  snapshot TEXT NOT NULL,"
+    "  completed INTEGER NOT NULL,"
+    "  time_ms INTEGER NOT NULL,"
+    "  epoch TEXT NOT NULL,"
+    "  offset INTEGER NOT NULL,"
+    "  expire_ms INTEGER NOT NULL,"
+    "  UNIQUE(feed, params)"
+    ") STRICT;"
+    "CREATE INDEX feed_snapshots_expire ON feed_snapshots(expire_ms);"
+    "CREATE TABLE feed_values("
+    "  feed_id INTEGER NOT NULL,"
+    "  upstream TEXT NOT NULL,"
+    "  value TEXT NOT NULL,"
+    "  http_status INTEGER NOT NULL,"
+    "  time_ms INTEGER NOT NULL,"
+    "  PRIMARY KEY(feed_id, upstream)"
+    ") STRICT, WITHOUT ROWID;",
+};
+
+#define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))
+
+static enum status migrate(struct db *db, const char *sql, size_t version)
+{
+    char mark[96];
+    snprintf(mark, sizeof(mark), "PRAGMA application_id=%d; PRAGMA user_version=%zu",
+             SCHEMA_APPLICATION_ID, version);
+    enum status status = db_begin_write(db);
+    if (status == STATUS_OK) {
+        status = db_exec(db, sql);
+    }
+    if (status == STATUS_OK) {
+        status = db_exec(db, mark);
+    }
+    if (status == STATUS_OK) {
+        status = db_commit(db);
+    }
+    if (status == STATUS_OK) {
+        return STATUS_OK;
+    }
+    db_log_fault(db, "migrate", status);
+    db_rollback(db);
+    return status;
+}
+
+static enum status refuse_newer(int64_t version, size_t n)
+{
+    log_error("storage", "made_by_newer_program", log_i("version", version),
+              log_i("newest_known_version", (int64_t)n));
+    return STATUS_VERSION;
+}
+
+enum status schema_upgrade(struct db *db, const char *const *steps, size_t n)
+{
+    int64_t version;
+    enum status status = db_query_i64(db, "PRAGMA user_version", &version);
+    if (status != STATUS_OK) {
+        db_log_fault(db, "read the version", status);
+        return status;
+    }
+    if (version < 0 || (uint64_t)version > n) {
+        return refuse_newer(version, n);
+    }
+    for (size_t i = (size_t)version; i < n && status == STATUS_OK; i++) {
+        status = migrate(db, steps[i], i + 1);
+    }
+    if (status == STATUS_OK && version > 0 && (size_t)version < n) {
+        log_info("storage", "schema_upgraded", log_i("from", version), log_i("to", (int64_t)n));
+    }
+    return status;
+}
+
+/* Ours, or empty? Reading the header is also what finds a file that is no database. */
+static enum status identify(struct db *db)
+{
+    int64_t application_id, version, n_objects;
+    enum status status = db_query_i64(db, "PRAGMA application_id", &application_id);
+    if (status == STATUS_OK) {
+        status = db_query_i64(db, "PRAGMA user_version", &version);
+    }
+    if (status == STATUS_OK) {
+        status = db_query_i64(db, "SELECT count(*) FROM sqlite_master", &n_objects);
+    }
+    if (status != STATUS_OK) {
+        db_log_fault(db, "read the header", status);
+        return status;
+    }
+    if (application_id == SCHEMA_APPLICATION_ID) {
+        return version > (int64_t)N_MIGRATIONS ? refuse_newer(version, N_MIGRATIONS) : STATUS_OK;
+    }
+    if (application_id == 0 && version == 0 && n_objects == 0) {
+        return STATUS_OK;
+    }
+    log_error("storage", "foreign_database", log_i("application_id", application_id));
+    return STATUS_CORRUPT;
+}
+
+static enum status use_wal(struct db *db)
+{
+    sqlite3_stmt *stmt = NULL;
+    static const char *const sql[] = {"PRAGMA journal_mode=WAL"};
+    enum status status = db_prepare(db, sql, &stmt, 1);
+    if (status == STATUS_OK) {
+        struct db_call call = db_call(stmt);
+        bool is_wal = db_row(&call) && str_eq(db_str(&call, 0), STR("wal"));
+        status = db_end(&call);
+        if (status == STATUS_OK && !is_wal) {
+            status = STATUS_IO;
+        }
+    }
+    db_finalize(&stmt, 1);
+    return status;
+}
+
+/* - Only checkpoints that the writer asks for: not inside COMMIT, where publishers wait.
+ * - secure_delete is on in Debian's build and makes trimming write more than appending.
+ * - A cache that holds a whole group, so that it is not spilled before the commit. */
+static enum status configure_writer(struct db *db, enum storage_durability durability)
+{
+    enum status status = db_exec(db, "PRAGMA secure_delete=FAST;"
+                                     "PRAGMA temp_store=MEMORY;"
+                                     "PRAGMA trusted_schema=OFF;"
+                                     "PRAGMA cache_size=-16384");
+    if (durability == STORAGE_MEMORY) {
+        return status;
+    }
+    if (status == STATUS_OK) {
+        status = use_wal(db);
+    }
+    if (status == STATUS_OK) {
+        status = db_exec(db, durability == STORAGE_FULL ? "PRAGMA synchronous=FULL"
+                                                        : "PRAGMA synchronous=NORMAL");
+    }
+    if (status == STATUS_OK) {
+        status = db_exec(db, "PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864");
+    }
+    return status;
+}
+
+static enum status configure_reader(struct db *db)
+{
+    enum status status = db_exec(db, "PRAGMA query_only=ON;"
+                                     "PRAGMA temp_store=MEMORY;"
+                                     "PRAGMA trusted_schema=OFF;"
+                                     "PRAGMA wal_autocheckpoint=0");
+    if (status == STATUS_OK &&
+        sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) != SQLITE_OK) {
+        status = STATUS_IO;
+    }
+    return status;
+}
+
+enum status schema_open_writer(const char *path, enum storage_durability durability,
+                               struct db *ret_db)
+{
+    const char *name = durability == STORAGE_MEMORY ? ":memory:" : path;
+    struct db db;
+    enum status status =
+        db_open(name, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, &db);
+    if (status != STATUS_OK) {
+        db_log_fault(&db, "open", status);
+        goto fail;
+    }
+    status = identify(&db);
+    if (status != STATUS_OK) {
+        goto fail;
+    }
+    /* SQLite falls back to reading when it may not write. */
+    if (sqlite3_db_readonly(db.handle, "main") != 0) {
+        log_error("storage", "not_writable", log_s("path", name));
+        status = STATUS_IO;
+        goto fail;
+    }
+    status = configure_writer(&db, durability);
+    if (status != STATUS_OK) {
+        db_log_fault(&db, "configure", status);
+        goto fail;
+    }
+    status = schema_upgrade(&db, migrations, N_MIGRATIONS);
+    if (status != STATUS_OK) {
+        goto fail;
+    }
+    *ret_db = db;
+    return STATUS_OK;
+fail:
+    log_error("storage", "open_failed", log_s("path", name), log_s("status", status_name(status)));
+    db_close(&db);
+    return status;
+}
+
+enum status schema_open_reader(const char *path, struct db *ret_db)
+{
+    struct db db;
+    enum status status = db_open(path, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, &db);
+    if (status == STATUS_OK) {
+        status = configure_reader(&db);
+    }
+    if (status != STATUS_OK) {
+        db_log_fault(&db, "open for reading", status);
+        db_close(&db);
+        return status;
+    }
+    *ret_db = db;
+    return STATUS_OK;
+}
