@@ -1,0 +1,63 @@
+/* A channel that somebody is subscribed to or that an operation is using: its subscribers, its
+ * position and its recent publications. Channels nobody uses have no memory here; what they keep is
+ * in the storage. */
+#ifndef BELFRY_HUB_CHANNEL_H
+#define BELFRY_HUB_CHANNEL_H
+
+#include "hub/hub.h"
+#include "hub/publication.h"
+
+struct channel;
+struct client;
+
+/* The channel's object, made when absent; hold it by channel_ref. NULL when memory is short. ns: of
+ * its name. */
+struct channel *channel_acquire(struct hub *hub, struct str name,
+                                const struct namespace_options *ns);
+/* Without making it: NULL when nobody is subscribed. Does not hold it. */
+struct channel *channel_find(struct hub *hub, struct str name);
+/* The last one, with no subscribers left, frees it. */
+void channel_release(struct channel *channel);
+
+/* All that are in memory, beginning with the hub's first. */
+struct channel *channel_next(const struct channel *channel);
+
+struct str channel_name(const struct channel *channel);
+const struct namespace_options *channel_namespace(const struct channel *channel);
+size_t channel_n_subscribers(const struct channel *channel);
+/* In no order; index below channel_n_places(); NULL: an empty place. */
+size_t channel_n_places(const struct channel *channel);
+struct client *channel_subscriber(const struct channel *channel, size_t index);
+
+/* STATUS_NO_MEMORY. The index is given back to channel_remove; client_moved_in_channel() tells when
+ * it changes. */
+enum status channel_add(struct channel *channel, struct client *client,
+                        uint32_t *ret_index) MUST_CHECK;
+/* May free the channel. */
+void channel_remove(struct channel *channel, uint32_t index);
+
+/* A committed publication (or one without history: position NULL): becomes the top, joins the tail,
+ * and goes to the subscribers at the loop's tail. */
+void channel_publish(struct channel *channel, struct publication *publication,
+                     const struct storage_position *position);
+
+/* --- position and tail, for channels with history --- */
+
+/* Makes the position known, reading the storage once for all who ask meanwhile. loaded() comes
+ * later, exactly once, also when the position is known already; the caller holds the channel until
+ * then. STATUS_IO when the storage could not be read. STATUS_NO_MEMORY as the answer of the call
+ * itself: loaded() will not come. */
+typedef void (*channel_loaded_fn)(void *arg, enum status status);
+enum status channel_load(struct channel *channel, channel_loaded_fn loaded, void *arg) MUST_CHECK;
+bool channel_is_loaded(const struct channel *channel);
+const struct storage_position *channel_top(const struct channel *channel);
+
+/* The publications after since up to the top, if the tail reaches back that far: true, and the
+ * number. They stay valid until the next turn of the loop. */
+bool channel_tail_since(const struct channel *channel, uint64_t since,
+                        struct publication *const **ret_publications, size_t *ret_n);
+
+/* For fan_out.c: nothing is left to deliver. May free the channel. */
+void channel_delivered(struct channel *channel);
+
+#endif

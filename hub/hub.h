@@ -1,0 +1,177 @@
+/* The hub as a whole: what protocols call on behalf of backends, and the wiring. What clients do is
+ * in client.h. It knows no sockets and no SQL.
+ *
+ * Threading: everything on the loop's thread. Calls with a done function are asynchronous always:
+ * done() comes exactly once, from a later callback of the loop, never from inside the call. Texts
+ * in requests are copied before the call returns; texts in results are valid during done() only. */
+#ifndef BELFRY_HUB_HUB_H
+#define BELFRY_HUB_HUB_H
+
+#include "base/deadlines.h"
+#include "base/loop.h"
+#include "base/status.h"
+#include "hub/client_options.h"
+#include "hub/feed_options.h"
+#include "hub/namespaces.h"
+#include "storage/storage.h"
+#include "upstreams/fetch.h"
+
+struct hub;
+
+struct hub_options {
+    struct loop *loop;
+    struct deadlines *deadlines;
+    struct storage *storage;
+    struct fetch_pool *fetch_pool;
+    const struct client_options *client; /* all options outlive the hub */
+    const struct channel_options *channel;
+    const struct config_list *feeds; /* of struct feed_options */
+    const struct upstreams_options *upstreams;
+    const char *version; /* of the program */
+};
+
+enum status hub_create(const struct hub_options *options, struct hub **ret_hub) MUST_CHECK;
+/* Every client must be gone and no operation under way (hub_is_idle()). Accepts NULL. */
+void hub_destroy(struct hub *hub);
+
+/* From here on nothing new is accepted (STATUS_CLOSED); what is under way goes on. */
+void hub_stop(struct hub *hub);
+bool hub_is_stopping(const struct hub *hub);
+/* Sends clients away with 3001, at most n_max; how many were still left to send away. */
+size_t hub_send_clients_away(struct hub *hub, size_t n_max);
+/* Refreshes that still wait for upstreams end now: who asked gets STATUS_CLOSED, nothing is pushed.
+ */
+void hub_hurry(struct hub *hub);
+/* No client, no publication, no read and no refresh under way. */
+bool hub_is_idle(const struct hub *hub);
+
+/* --- publish --- */
+
+struct publish_request {
+    struct str channel;
+    struct str data; /* checked JSON */
+    struct str info; /* JSON of the publishing client, or empty */
+    struct str tags; /* checked JSON object of strings, or empty */
+    bool skip_history;
+};
+
+/* position.offset 0: the channel keeps no history. */
+typedef void (*publish_done_fn)(void *arg, enum status status,
+                                const struct storage_position *position);
+/* Answered after the commit; subscribers are pushed to in the same turn of the loop. */
+void hub_publish(struct hub *hub, const struct publish_request *request, publish_done_fn done,
+                 void *arg);
+
+/* --- history --- */
+
+struct history_request {
+    struct str channel;
+    struct str epoch; /* of since; empty: any */
+    uint64_t since;   /* exclusive */
+    bool has_since;
+    bool reverse;
+    int64_t limit;     /* 0: the position only; -1: as many as may be */
+    int64_t max_limit; /* 0: no other limit than the channel's history_size */
+};
+
+typedef void (*history_done_fn)(void *arg, enum status status,
+                                const struct storage_history *history);
+void hub_history(struct hub *hub, const struct history_request *request, history_done_fn done,
+                 void *arg);
+
+/* --- presence and figures: answered at once --- */
+
+struct client;
+typedef void (*presence_fn)(void *arg, const struct client *client);
+/* Calls each() for every subscriber. STATUS_NOT_AVAILABLE where presence is off. */
+enum status hub_presence(struct hub *hub, struct str channel, presence_fn each,
+                         void *arg) MUST_CHECK;
+enum status hub_presence_stats(struct hub *hub, struct str channel, size_t *ret_clients,
+                               size_t *ret_users) MUST_CHECK;
+
+typedef void (*channels_fn)(void *arg, struct str channel, size_t n_clients);
+/* Channels with subscribers whose name fits the glob (empty: all). */
+void hub_channels(struct hub *hub, struct str pattern, channels_fn each, void *arg);
+
+/* --- feeds --- */
+
+enum feed_outcome {
+    FEED_FRESH,
+    FEED_STALE, /* failed: the last good value stands in */
+    FEED_TIMEOUT,
+    FEED_HTTP_ERROR,
+    FEED_CONNECT_ERROR,
+    FEED_INVALID_JSON,
+    FEED_TOO_LARGE,
+};
+const char *feed_outcome_name(enum feed_outcome outcome);
+
+struct feed_upstream_result {
+    struct str name;
+    enum feed_outcome outcome;
+    enum feed_outcome failure; /* with FEED_STALE: why it is */
+    int http_status;           /* 0: no answer came */
+    int64_t duration_us;
+    struct str error; /* words for a failure, or empty */
+};
+
+struct feed_result {
+    struct str feed;
+    struct str params; /* canonical JSON */
+    struct str channel;
+    struct str data; /* the snapshot: JSON on one line */
+    int64_t time_ms; /* wall clock of the snapshot */
+    struct storage_position
+        position; /* of its publication; offset 0: the channel keeps no history */
+    bool is_changed;
+    bool is_completed;
+    const struct feed_upstream_result *upstreams; /* of a refresh; in the configured order */
+    size_t n_upstreams;
+};
+
+/* detail: for a refusal, what was wrong and what was expected; "" otherwise. STATUS_NOT_FOUND: no
+ * such feed (hub_feed_get: or nothing is kept yet); STATUS_INVALID: parameters; STATUS_OVERLOADED;
+ * STATUS_CLOSED: shutting down; STATUS_IO: the snapshot could not be stored, and was not pushed. */
+typedef void (*feed_done_fn)(void *arg, enum status status, const char *detail,
+                             const struct feed_result *result);
+/* params: a checked JSON object of strings, or empty. Who asks for the same feed and parameters
+ * during a run shares it. */
+void hub_feed_refresh(struct hub *hub, struct str feed, struct str params, feed_done_fn done,
+                      void *arg);
+/* What the last refresh left; nothing is fetched. */
+void hub_feed_get(struct hub *hub, struct str feed, struct str params, feed_done_fn done,
+                  void *arg);
+
+struct feed_stats {
+    uint64_t n_refreshes;  /* runs */
+    uint64_t n_shared;     /* callers that joined a run */
+    uint64_t n_changed;    /* runs that pushed */
+    uint64_t n_incomplete; /* runs with an upstream that failed */
+    uint64_t n_failed;     /* runs that could not be stored or were given up */
+    int64_t last_time_ms;  /* wall clock; 0: never */
+    int64_t last_duration_us;
+    size_t n_running;
+};
+typedef void (*feeds_fn)(void *arg, const struct feed_options *options,
+                         const struct feed_stats *stats);
+void hub_feeds(struct hub *hub, feeds_fn each, void *arg);
+
+struct hub_stats {
+    size_t n_clients;
+    size_t n_users;
+    size_t n_subscriptions;
+    size_t n_channels;
+    size_t n_refreshes;
+    uint64_t n_publications;  /* accepted */
+    uint64_t n_messages_sent; /* publications times subscribers */
+    uint64_t n_slow;          /* clients disconnected with 3008 */
+    int64_t uptime_s;
+    char node[RNG_UUID_SIZE];
+};
+/* Counting users walks the clients. */
+void hub_stats(struct hub *hub, struct hub_stats *ret_stats);
+size_t hub_n_clients(const struct hub *hub);
+const char *hub_version(const struct hub *hub);
+const struct client_options *hub_client_options(const struct hub *hub);
+
+#endif

@@ -1,0 +1,64 @@
+/* What channels are: their names, their namespaces' options, and who may do what in them. The
+ * configuration's section "channel". */
+#ifndef BELFRY_HUB_NAMESPACES_H
+#define BELFRY_HUB_NAMESPACES_H
+
+#include "base/config.h"
+#include "base/status.h"
+#include "base/str.h"
+#include "storage/storage.h"
+
+/* Two ways to be allowed something: as any client, or as one that is subscribed; and whether a
+ * client without a user (anonymous) counts. */
+struct access_options {
+    bool for_client;
+    bool for_subscriber;
+    bool for_anonymous;
+};
+
+struct namespace_options {
+    char *name; /* "" for channels without a namespace */
+    int64_t history_size;
+    int64_t history_ttl_ms;
+    int64_t history_meta_ttl_ms; /* 0: channel.history_meta_ttl */
+    bool force_recovery;
+    bool allow_recovery;
+    bool force_positioning;
+    bool allow_positioning;
+    bool presence;
+    struct access_options subscribe, publish, presence_access, history_access;
+};
+
+struct channel_options {
+    struct namespace_options without_namespace;
+    struct config_list namespaces; /* of struct namespace_options */
+    int64_t max_length;
+    int64_t history_meta_ttl_ms;
+    int64_t tail_max_size; /* bytes of recent publications that a channel with subscribers keeps in
+                              memory */
+};
+
+extern const struct config_shape channel_options_shape;
+
+/* The options for a channel's name. STATUS_INVALID: the name is empty, too long or not printable
+ * ASCII; STATUS_UNKNOWN_CHANNEL: its namespace is not configured. */
+enum status namespace_find(const struct channel_options *options, struct str channel,
+                           const struct namespace_options **ret_ns) MUST_CHECK;
+
+/* "$secret:room": only with a subscription token (or a proxy's consent). */
+bool channel_is_private(struct str channel);
+
+static inline bool namespace_has_history(const struct namespace_options *ns)
+{
+    return ns->history_size > 0 && ns->history_ttl_ms > 0;
+}
+
+struct storage_retention namespace_retention(const struct channel_options *options,
+                                             const struct namespace_options *ns);
+
+enum access_action { ACCESS_SUBSCRIBE, ACCESS_PUBLISH, ACCESS_PRESENCE, ACCESS_HISTORY };
+
+bool namespace_allows(const struct namespace_options *ns, enum access_action action,
+                      bool is_anonymous, bool is_subscribed);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/* Unit publication makes the immutable text that everybody shares: storage, tail and frames. */
+#include "hub/publication.h"
+
+#include <stdlib.h>
+
+/* A raw line end in checked JSON can only stand between tokens. */
+static struct str copy_one_line(char **at, struct str text)
+{
+    char *start = *at;
+    char *out = start;
+    for (size_t i = 0; i < text.len; i++) {
+        *out = text.ptr[i];
+        out += text.ptr[i] != '\n' && text.ptr[i] != '\r';
+    }
+    *at = out;
+    return (struct str){start, (size_t)(out - start)};
+}
+
+struct publication *publication_create(struct str data, struct str info, struct str tags)
+{
+    struct publication *p = malloc(sizeof(*p) + data.len + info.len + tags.len + 1);
+    if (!p) {
+        return NULL;
+    }
+    char *at = p->bytes;
+    p->refs = 1;
+    p->offset = 0;
+    p->data = copy_one_line(&at, data);
+    p->info = copy_one_line(&at, info);
+    p->tags = copy_one_line(&at, tags);
+    return p;
+}
+
+struct publication *publication_ref(struct publication *p)
+{
+    p->refs++;
+    return p;
+}
+
+void publication_unref(struct publication *p)
+{
+    if (p && --p->refs == 0) {
+        free(p);
+    }
+}
+
+size_t publication_size(const struct publication *p)
+{
+    return sizeof(*p) + p->data.len + p->info.len + p->tags.len;
+}

@@ -1,0 +1,26 @@
+/* One publication: immutable, counted references, one block of memory. Loop's thread only (the
+ * storage's writer reads the texts while the loop holds a reference for it). */
+#ifndef BELFRY_HUB_PUBLICATION_H
+#define BELFRY_HUB_PUBLICATION_H
+
+#include "base/str.h"
+
+struct publication {
+    unsigned refs;
+    uint64_t offset; /* 0: the channel keeps no history */
+    struct str data; /* JSON text on one line, otherwise byte for byte as it came */
+    struct str info; /* JSON text of the publishing client, or empty */
+    struct str tags; /* JSON object of strings, or empty */
+    char bytes[];
+};
+
+/* Copies the texts, which must be checked JSON (or empty, but not data), without the line ends
+ * between tokens. One reference; NULL when memory is short. */
+struct publication *publication_create(struct str data, struct str info, struct str tags);
+struct publication *publication_ref(struct publication *p);
+/* Accepts NULL. */
+void publication_unref(struct publication *p);
+/* What it takes in memory. */
+size_t publication_size(const struct publication *p);
+
+#endif

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* The front door: options, configuration, wiring, signals, and the order of going down. */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "hub/hub.h"
+#include "protocols/server.h"
+#include "settings.h"
+#include "storage/storage.h"
+#include "upstreams/fetch.h"
+
+#define DEADLINE_TICK_MS 20
+#define DEADLINE_SLOTS   2048
+
+/* How many clients are sent away in one turn of the loop. */
+#define SEND_AWAY_PER_TURN 500
+#define SHUTDOWN_TURN_MS   5
+
+enum shutdown_state {
+    SHUTDOWN_NOT_BEGUN,
+    SHUTDOWN_SENDING_AWAY,
+    SHUTDOWN_EMPTYING,
+    SHUTDOWN_CLOSING_STORAGE,
+    SHUTDOWN_DONE,
+};
+
+struct program {
+    struct settings settings;
+    struct loop *loop;
+    struct deadlines *deadlines;
+    struct storage *storage;
+    struct fetch_pool *fetch_pool;
+    struct hub *hub;
+    struct server *server;
+    uv_signal_t signals[2];
+    uv_timer_t shutdown_timer;
+    enum shutdown_state state;
+    int64_t shutdown_deadline_ms;
+    int exit_code;
+};
+
+static void shutdown_step(struct program *p);
+
+/* --- going down --- */
+
+static void on_storage_closed(void *arg)
+{
+    struct program *p = arg;
+    p->storage = NULL;
+    p->state = SHUTDOWN_DONE;
+    shutdown_step(p);
+}
+
+static void close_handles(struct program *p)
+{
+    uv_close((uv_handle_t *)&p->shutdown_timer, NULL);
+    for (size_t i = 0; i < sizeof(p->signals) / sizeof(p->signals[0]); i++) {
+        uv_close((uv_handle_t *)&p->signals[i], NULL);
+    }
+}
+
+static bool is_overdue(const struct program *p)
+{
+    return clock_monotonic_ms() >= p->shutdown_deadline_ms;
+}
+
+/* Everything accepted is committed and answered before the storage closes; the timer steps this
+ * until it is done. */
+static void shutdown_step(struct program *p)
+{
+    switch (p->state) {
+    case SHUTDOWN_NOT_BEGUN: return;
+    case SHUTDOWN_SENDING_AWAY:
+        if (hub_send_clients_away(p->hub, SEND_AWAY_PER_TURN) > 0 && !is_overdue(p)) {
+            return;
+        }
+        p->state = SHUTDOWN_EMPTYING;
+        /* fall through */
+    case SHUTDOWN_EMPTYING:
+        if (!hub_is_idle(p->hub) && !is_overdue(p)) {
+            return;
+        }
+        if (!hub_is_idle(p->hub)) {
+            log_warn("main", "shutdown_timeout",
+                     log_i("connections", (int64_t)server_n_connections(p->server)));
+            hub_hurry(p->hub);
+        }
+        server_close(p->server);
+        p->state = SHUTDOWN_CLOSING_STORAGE;
+        uv_timer_stop(&p->shutdown_timer);
+        storage_close(p->storage, on_storage_closed, p);
+        return;
+    case SHUTDOWN_CLOSING_STORAGE: return;
+    case SHUTDOWN_DONE:
+        fetch_pool_destroy(p->fetch_pool);
+        p->fetch_pool = NULL;
+        hub_destroy(p->hub);
+        p->hub = NULL;
+        deadlines_destroy(p->deadlines);
+        p->deadlines = NULL;
+        close_handles(p);
+        return;
+    }
+}
+
+static void on_shutdown_timer(uv_timer_t *timer)
+{
+    shutdown_step(timer->data);
+}
+
+static void begin_shutdown(struct program *p)
+{
+    log_info("main", "shutting_down");
+    p->state = SHUTDOWN_SENDING_AWAY;
+    p->shutdown_deadline_ms = clock_monotonic_ms() + p->settings.shutdown.timeout_ms;
+    hub_stop(p->hub);
+    server_stop_listening(p->server);
+    hub_hurry(p->hub);
+    uv_timer_start(&p->shutdown_timer, on_shutdown_timer, 0, SHUTDOWN_TURN_MS);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct program *p = handle->data;
+    if (p->state != SHUTDOWN_NOT_BEGUN) {
+        log_warn("main", "ended_by_second_signal", log_i("signal", number));
+        _exit(128 + number);
+    }
+    begin_shutdown(p);
+}
+
+/* --- coming up --- */
+
+static enum status open_parts(struct program *p)
+{
+    const struct settings *settings = &p->settings;
+    enum status status = loop_create(&p->loop);
+    if (status == STATUS_OK) {
+        status = deadlines_create(p->loop, DEADLINE_TICK_MS, DEADLINE_SLOTS, &p->deadlines);
+    }
+    if (status == STATUS_OK) {
+        struct storage_options options = {
+            .loop = p->loop,
+            .path = settings->storage.path,
+            .durability = (enum storage_durability)settings->storage.durability,
+            .queue_max_size = (size_t)settings->storage.queue_max_size,
+        };
+        status = storage_open(&options, &p->storage);
+    }
+    if (status == STATUS_OK) {
+        struct fetch_pool_options options = {
+            .loop = p->loop,
+            .max_concurrent = settings->upstreams.max_concurrent,
+            .max_waiting = settings->upstreams.max_waiting,
+            .user_agent = "Belfry/" BELFRY_VERSION,
+        };
+        status = fetch_pool_create(&options, &p->fetch_pool);
+    }
+    return status;
+}
+
+static enum status open_hub(struct program *p)
+{
+    const struct settings *settings = &p->settings;
+    struct hub_options options = {
+        .loop = p->loop,
+        .deadlines = p->deadlines,
+        .storage = p->storage,
+        .fetch_pool = p->fetch_pool,
+        .client = &settings->client,
+        .channel = &settings->channel,
+        .feeds = &settings->feeds,
+        .upstreams = &settings->upstreams,
+        .version = BELFRY_VERSION,
+    };
+    enum status status = hub_create(&options, &p->hub);
+    if (status == STATUS_OK) {
+        status = server_create(p->loop, p->deadlines, p->hub, &settings->server, &p->server);
+    }
+    return status;
+}
+
+static void watch_signals(struct program *p)
+{
+    static const int numbers[] = {SIGINT, SIGTERM};
+    uv_loop_t *uv = loop_uv(p->loop);
+    uv_timer_init(uv, &p->shutdown_timer);
+    p->shutdown_timer.data = p;
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        uv_signal_init(uv, &p->signals[i]);
+        p->signals[i].data = p;
+        uv_signal_start(&p->signals[i], on_signal, numbers[i]);
+    }
+}
+
+static void warn_of_open_doors(const struct settings *settings)
+{
+    if (settings->client.insecure) {
+        log_warn("main", "client_insecure", log_s("meaning", "everybody may do everything"));
+    }
+    if (settings->server.http_api.insecure) {
+        log_warn("main", "http_api_insecure", log_s("meaning", "everybody may call the API"));
+    }
+    if (settings->server.demo.enabled) {
+        log_warn("main", "demo_enabled",
+                 log_s("meaning", "everybody may refresh feeds and post demo notifications"));
+    }
+}
+
+static int serve(struct program *p)
+{
+    log_set_level((enum log_level)p->settings.log.level);
+    warn_of_open_doors(&p->settings);
+    enum status status = open_parts(p);
+    if (status == STATUS_OK) {
+        status = open_hub(p);
+    }
+    if (status != STATUS_OK) {
+        log_error("main", "not_started", log_s("why", status_name(status)));
+        return 1; /* the process ends: the system takes back what had been opened */
+    }
+    watch_signals(p);
+    log_info("server", "listening", log_s("address", p->settings.server.http_server.address),
+             log_i("port", server_port(p->server)), log_s("version", BELFRY_VERSION));
+    loop_run(p->loop);
+    server_destroy(p->server);
+    loop_destroy(p->loop);
+    log_info("main", "stopped");
+    return 0;
+}
+
+/* --- command line --- */
+
+static const char usage[] =
+    "Belfry, a WebSocket notification hub with REST fan-out.\n"
+    "\n"
+    "usage: belfry [serve] --config FILE    run the hub\n"
+    "       belfry checkconfig --config FILE  say all that is wrong with a configuration\n"
+    "       belfry version\n"
+    "       belfry --help\n"
+    "\n"
+    "Scalar keys of the configuration can be overridden by environment variables:\n"
+    "http_server.port by BELFRY_HTTP_SERVER_PORT. SIGTERM and SIGINT end the hub in\n"
+    "an orderly way, a second one at once.\n";
+
+static int misused(const char *what)
+{
+    fprintf(stderr, "belfry: %s\n\n%s", what, usage);
+    return 2;
+}
+
+static int run(const char *command, const char *config_path)
+{
+    bool is_serve = strcmp(command, "serve") == 0;
+    if (!is_serve && strcmp(command, "checkconfig") != 0) {
+        return misused("the command is not one of serve, checkconfig, version");
+    }
+    if (!config_path) {
+        return misused("--config FILE is missing");
+    }
+    struct program program = {.exit_code = 0};
+    int code = 1;
+    if (settings_load(config_path, &program.settings)) {
+        code = is_serve ? serve(&program) : 0;
+        if (!is_serve) {
+            printf("%s: ok\n", config_path);
+        }
+    }
+    settings_release(&program.settings);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {NULL, 0, NULL, 0}};
+    const char *config_path = NULL;
+    int option;
+    while ((option = getopt_long(argc, argv, "c:hv", options, NULL)) != -1) {
+        switch (option) {
+        case 'c': config_path = optarg; break;
+        case 'h': fputs(usage, stdout); return 0;
+        case 'v': puts("belfry " BELFRY_VERSION); return 0;
+        default: fputs(usage, stderr); return 2;
+        }
+    }
+    if (argc - optind > 1) {
+        return misused("more than one command");
+    }
+    const char *command = optind < argc ? argv[optind] : "serve";
+    if (strcmp(command, "version") == 0) {
+        puts("belfry " BELFRY_VERSION);
+        return 0;
+    }
+    if (strcmp(command, "help") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    return run(command, config_path);
+}

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/* Unit api reads what backends post, calls the hub, and writes its answers. */
+#include "protocols/api.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <uv.h>
+
+#include "protocols/api_feeds.h"
+#include "protocols/api_params.h"
+#include "protocols/api_reply.h"
+#include "protocols/centrifuge_frames.h"
+
+#define BROADCAST_MAX_CHANNELS 10000
+
+/* --- publish and broadcast --- */
+
+static void append_position(struct buf *out, const struct storage_position *position)
+{
+    buf_append_char(out, '{');
+    if (position->offset > 0) {
+        buf_literal(out, "\"offset\":");
+        buf_append_u64(out, position->offset);
+        buf_printf(out, ",\"epoch\":\"%s\"", position->epoch);
+    }
+    buf_append_char(out, '}');
+}
+
+/* What publish and broadcast have in common. data shall be there. */
+static bool read_publication(struct api_params *params, struct publish_request *publish)
+{
+    publish->data = api_value(params, "data");
+    if (!api_string_map(params, "tags", &publish->tags) ||
+        !api_bool(params, "skip_history", &publish->skip_history)) {
+        return false;
+    }
+    if (publish->data.len == 0) {
+        snprintf(params->wrong, sizeof(params->wrong), "data: expected any JSON value");
+        return false;
+    }
+    return true;
+}
+
+static void published(void *arg, enum status status, const struct storage_position *position)
+{
+    struct http_request *request = arg;
+    if (status != STATUS_OK) {
+        api_reply_error(request, status, "");
+        return;
+    }
+    struct buf body = api_begin_result();
+    append_position(&body, position);
+    api_reply_result(request, &body);
+}
+
+static void api_publish(struct hub *hub, struct api_params *params, struct http_request *request)
+{
+    struct publish_request publish = {0};
+    if (!api_text(params, "channel", &publish.channel) || !read_publication(params, &publish)) {
+        api_reply_error(request, STATUS_INVALID, params->wrong);
+        return;
+    }
+    hub_publish(hub, &publish, published, request);
+}
+
+/* One publication for many channels: answers are gathered in the order of the channels. */
+struct broadcast {
+    struct http_request *request;
+    size_t n_open;
+    size_t n_parts;
+    bool was_closed;
+    struct broadcast_part {
+        struct broadcast *broadcast;
+        enum status status;
+        struct storage_position position;
+    } parts[];
+};
+
+static void answer_broadcast(struct broadcast *b)
+{
+    struct buf body = api_begin_result();
+    buf_literal(&body, "{\"responses\":[");
+    for (size_t i = 0; i < b->n_parts; i++) {
+        buf_append(&body, i > 0 ? STR(",") : STR_EMPTY);
+        if (b->parts[i].status == STATUS_OK) {
+            buf_literal(&body, "{\"result\":");
+            append_position(&body, &b->parts[i].position);
+            buf_append_char(&body, '}');
+        } else {
+            api_append_error(&body, b->parts[i].status, "");
+        }
+    }
+    buf_literal(&body, "]}");
+    if (b->was_closed) {
+        buf_release(&body);
+        api_reply_error(b->request, STATUS_CLOSED, "");
+    } else {
+        api_reply_result(b->request, &body);
+    }
+}
+
+static void part_published(void *arg, enum status status, const struct storage_position *position)
+{
+    struct broadcast_part *part = arg;
+    struct broadcast *b = part->broadcast;
+    part->status = status;
+    part->position = *position;
+    b->was_closed |= status == STATUS_CLOSED;
+    if (--b->n_open == 0) {
+        answer_broadcast(b);
+        free(b);
+    }
+}
+
+static bool count_channels(struct api_params *params, struct str channels, size_t *ret_n)
+{
+    struct json_walk walk = json_walk(channels);
+    struct str item;
+    size_t n = 0;
+    bool is_array = channels.len > 0 && json_kind(channels) == JSON_KIND_ARRAY;
+    while (is_array && json_next_element(&walk, &item)) {
+        is_array = json_kind(item) == JSON_KIND_STRING;
+        n++;
+    }
+    *ret_n = n;
+    if (!is_array || n == 0 || n > BROADCAST_MAX_CHANNELS) {
+        snprintf(params->wrong, sizeof(params->wrong),
+                 "channels: expected a list of 1 to %d strings", BROADCAST_MAX_CHANNELS);
+        return false;
+    }
+    return true;
+}
+
+static void api_broadcast(struct hub *hub, struct api_params *params, struct http_request *request)
+{
+    struct publish_request publish = {0};
+    struct str channels = api_value(params, "channels");
+    size_t n;
+    if (!count_channels(params, channels, &n) || !read_publication(params, &publish)) {
+        api_reply_error(request, STATUS_INVALID, params->wrong);
+        return;
+    }
+    struct broadcast *b = calloc(1, sizeof(*b) + n * sizeof(b->parts[0]));
+    if (!b) {
+        api_reply_error(request, STATUS_NO_MEMORY, "");
+        return;
+    }
+    b->request = request;
+    b->n_parts = b->n_open = n;
+    struct json_walk walk = json_walk(channels);
+    struct str item;
+    for (size_t i = 0; i < n && json_next_element(&walk, &item); i++) {
+        b->parts[i].broadcast = b;
+        if (!api_decode(params, "channels", item, &publish.channel)) {
+            publish.channel = STR_EMPTY; /* is answered as a bad request of this channel */
+        }
+        hub_publish(hub, &publish, part_published, &b->parts[i]);
+    }
+}
+
+/* --- history, presence, channels, info --- */
+
+static void history_read(void *arg, enum status status, const struct storage_history *history)
+{
+    struct http_request *request = arg;
+    if (status != STATUS_OK) {
+        api_reply_error(request, status, "");
+        return;
+    }
+    struct buf body = api_begin_result();
+    centrifuge_append_history(&body, history);
+    api_reply_result(request, &body);
+}
+
+static void api_history(struct hub *hub, struct api_params *params, struct http_request *request)
+{
+    struct history_request h = {0};
+    struct str since;
+    bool is_good = api_text(params, "channel", &h.channel) && api_i64(params, "limit", &h.limit) &&
+                   api_bool(params, "reverse", &h.reverse) && api_object(params, "since", &since);
+    h.has_since = is_good && since.len > 0;
+    if (h.has_since) {
+        struct str epoch = STR_EMPTY;
+        is_good = api_u64(params, since, "offset", &h.since) &&
+                  (!json_member(since, STR("epoch"), &epoch) ||
+                   api_decode(params, "since.epoch", epoch, &h.epoch));
+    }
+    if (!is_good) {
+        api_reply_error(request, STATUS_INVALID, params->wrong);
+        return;
+    }
+    hub_history(hub, &h, history_read, request);
+}
+
+typedef enum status (*presence_writer_fn)(struct buf *out, struct hub *hub, struct str channel);
+
+static void answer_presence(struct hub *hub, struct api_params *params,
+                            struct http_request *request, presence_writer_fn write)
+{
+    struct str channel;
+    struct buf body = api_begin_result();
+    enum status status = STATUS_INVALID;
+    if (api_text(params, "channel", &channel)) {
+        status = write(&body, hub, channel);
+    }
+    if (status == STATUS_OK) {
+        api_reply_result(request, &body);
+    } else {
+        buf_release(&body);
+        api_reply_error(request, status, params->wrong);
+    }
+}
+
+static void api_presence(struct hub *hub, struct api_params *params, struct http_request *request)
+{
+    answer_presence(hub, params, request, centrifuge_append_presence);
+}
+
+static void api_presence_stats(struct hub *hub, struct api_params *params,
+                               struct http_request *request)
+{
+    answer_presence(hub, params, request, centrifuge_append_presence_stats);
+}
+
+static void append_channel(void *arg, struct str channel, size_t n_clients)
+{
+    struct buf *out = arg;
+    if (out->ptr[out->len - 1] == '}') {
+        buf_append_char(out, ',');
+    }
+    json_append_string(out, channel);
+    buf_printf(out, ":{\"num_clients\":%zu}", n_clients);
+}
+
+static void api_channels(struct hub *hub, struct api_params *params, struct http_request *request)
+{
+    struct str pattern;
+    if (!api_text(params, "pattern", &pattern)) {
+        api_reply_error(request, STATUS_INVALID, params->wrong);
+        return;
+    }
+    struct buf body = api_begin_result();
+    buf_literal(&body, "{\"channels\":{");
+    hub_channels(hub, pattern, append_channel, &body);
+    buf_literal(&body, "}}");
+    api_reply_result(request, &body);
+}
+
+static void append_process(struct buf *out)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    double cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    size_t rss = 0;
+    uv_resident_set_memory(&rss);
+    buf_printf(out, "\"process\":{\"cpu\":%.2f,\"rss\":%zu}", cpu_s, rss);
+}
+
+static void api_info(struct hub *hub, struct api_params *params, struct http_request *request)
+{
+    (void)params;
+    struct hub_stats stats;
+    hub_stats(hub, &stats);
+    struct buf body = api_begin_result();
+    buf_printf(&body,
+               "{\"nodes\":[{\"uid\":\"%s\",\"name\":\"belfry\",\"version\":\"%s\","
+               "\"num_clients\":%zu,\"num_users\":%zu,\"num_subs\":%zu,\"num_channels\":%zu,"
+               "\"uptime\":%lld,",
+               stats.node, hub_version(hub), stats.n_clients, stats.n_users, stats.n_subscriptions,
+               stats.n_channels, (long long)stats.uptime_s);
+    append_process(&body);
+    buf_literal(&body, "}]}");
+    api_reply_result(request, &body);
+}
+
+/* --- the way in --- */
+
+static const struct {
+    struct str name;
+    void (*handle)(struct hub *hub, struct api_params *params, struct http_request *request);
+} methods[] = {
+    {STR("publish"), api_publish},
+    {STR("broadcast"), api_broadcast},
+    {STR("history"), api_history},
+    {STR("presence"), api_presence},
+    {STR("presence_stats"), api_presence_stats},
+    {STR("channels"), api_channels},
+    {STR("info"), api_info},
+    {STR("feed_refresh"), api_feed_refresh},
+    {STR("feed_get"), api_feed_get},
+    {STR("feeds"), api_feeds},
+};
+
+static struct str key_of(const struct http_request *request)
+{
+    struct str key = http_request_header(request, HTTP_HEADER_API_KEY);
+    struct str authorization = http_request_header(request, HTTP_HEADER_AUTHORIZATION);
+    struct str scheme = STR("apikey ");
+    if (key.len == 0 && str_eq_nocase(str_head(authorization, scheme.len), scheme)) {
+        key = str_trim(str_tail(authorization, scheme.len));
+    }
+    return key;
+}
+
+static bool is_authorized(const struct http_api_options *options,
+                          const struct http_request *request)
+{
+    struct str key = str_of(options->key);
+    return options->insecure || (key.len > 0 && str_eq_secret(key_of(request), key));
+}
+
+static void call(struct hub *hub, size_t method, struct http_request *request)
+{
+    struct str body = http_request_body(request);
+    struct json_error wrong;
+    if (json_check(body, &wrong) != STATUS_OK) {
+        char text[160];
+        snprintf(text, sizeof(text), "malformed JSON at byte %zu: expected %s\n", wrong.offset,
+                 wrong.expected);
+        api_reply_bad(request, text);
+        return;
+    }
+    struct api_params params;
+    api_params_init(&params, body);
+    if (json_kind(params.object) == JSON_KIND_OBJECT) {
+        methods[method].handle(hub, &params, request);
+    } else {
+        api_reply_bad(request, "expected a JSON object\n");
+    }
+    api_params_release(&params);
+}
+
+void api_handle(struct hub *hub, const struct http_api_options *options, struct str method,
+                struct http_request *request)
+{
+    if (http_request_method(request) != HTTP_POST) {
+        http_reply(request, &(struct http_reply){.status = 405, .headers = "Allow: POST\r\n"});
+        return;
+    }
+    if (!is_authorized(options, request)) {
+        http_reply(request, &(struct http_reply){.status = 401});
+        return;
+    }
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (str_eq(method, methods[i].name)) {
+            call(hub, i, request);
+            return;
+        }
+    }
+    http_reply(request, &(struct http_reply){.status = 404});
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocols/api_params.h"
+
+#include <stdio.h>
+
+void api_params_init(struct api_params *p, struct str body)
+{
+    p->object = json_trim(body);
+    buf_init(&p->decoded, body.len + 1);
+    p->wrong[0] = '\0';
+}
+
+void api_params_release(struct api_params *p)
+{
+    buf_release(&p->decoded);
+}
+
+static bool complain(struct api_params *p, const char *name, const char *expected)
+{
+    snprintf(p->wrong, sizeof(p->wrong), "%s: expected %s", name, expected);
+    return false;
+}
+
+struct str api_value(const struct api_params *p, const char *name)
+{
+    struct str value = STR_EMPTY;
+    return json_member(p->object, str_of(name), &value) ? value : STR_EMPTY;
+}
+
+/* The buffer is reserved whole at the first use: views into it stay true. */
+bool api_decode(struct api_params *p, const char *name, struct str value, struct str *ret_text)
+{
+    if (json_kind(value) != JSON_KIND_STRING) {
+        return complain(p, name, "a string");
+    }
+    struct str content = {value.ptr + 1, value.len - 2};
+    if (str_find(content, '\\') < 0) {
+        *ret_text = content;
+        return true;
+    }
+    size_t start = p->decoded.len;
+    if (buf_reserve(&p->decoded, p->decoded.max - start) != STATUS_OK ||
+        json_decode_string(value, &p->decoded) != STATUS_OK) {
+        return complain(p, name, "a string");
+    }
+    *ret_text = (struct str){p->decoded.ptr + start, p->decoded.len - start};
+    return true;
+}
+
+bool api_text(struct api_params *p, const char *name, struct str *ret_text)
+{
+    struct str value = api_value(p, name);
+    *ret_text = STR_EMPTY;
+    return value.len == 0 || api_decode(p, name, value, ret_text);
+}
+
+bool api_bool(struct api_params *p, const char *name, bool *ret_truth)
+{
+    struct str value = api_value(p, name);
+    *ret_truth = false;
+    return value.len == 0 || json_to_bool(value, ret_truth) || complain(p, name, "true or false");
+}
+
+bool api_i64(struct api_params *p, const char *name, int64_t *ret_number)
+{
+    struct str value = api_value(p, name);
+    *ret_number = 0;
+    return value.len == 0 || json_to_i64(value, ret_number) || complain(p, name, "a whole number");
+}
+
+bool api_u64(struct api_params *p, struct str object, const char *name, uint64_t *ret_number)
+{
+    struct str value = STR_EMPTY;
+    *ret_number = 0;
+    return !json_member(object, str_of(name), &value) || json_to_u64(value, ret_number) ||
+           complain(p, name, "a whole number, not negative");
+}
+
+bool api_object(struct api_params *p, const char *name, struct str *ret_object)
+{
+    *ret_object = api_value(p, name);
+    return ret_object->len == 0 || json_kind(*ret_object) == JSON_KIND_OBJECT ||
+           complain(p, name, "an object");
+}
+
+bool api_string_map(struct api_params *p, const char *name, struct str *ret_object)
+{
+    if (!api_object(p, name, ret_object)) {
+        return false;
+    }
+    struct json_walk walk = json_walk(*ret_object);
+    struct str key;
+    struct str item;
+    while (ret_object->len > 0 && json_next_member(&walk, &key, &item)) {
+        if (json_kind(item) != JSON_KIND_STRING) {
+            return complain(p, name, "an object of strings");
+        }
+    }
+    return true;
+}

@@ -1,0 +1,35 @@
+/* The members of an API request. Texts lie in the request's body, or, where they have escapes, in a
+ * buffer of their own. */
+#ifndef BELFRY_PROTOCOLS_API_PARAMS_H
+#define BELFRY_PROTOCOLS_API_PARAMS_H
+
+#include "base/buf.h"
+#include "base/json_span.h"
+#include "base/status.h"
+
+struct api_params {
+    struct str object; /* checked JSON */
+    struct buf decoded;
+    char wrong[160]; /* why a read failed: "channel: expected a string" */
+};
+
+/* body: checked JSON. decoded texts take at most as much as the body. */
+void api_params_init(struct api_params *p, struct str body);
+void api_params_release(struct api_params *p);
+
+/* Each is true when the member is absent (the value is then empty, 0 or false) or right; false when
+ * it is of a wrong type, and `wrong` says so. */
+bool api_text(struct api_params *p, const char *name, struct str *ret_text);
+bool api_bool(struct api_params *p, const char *name, bool *ret_truth);
+bool api_i64(struct api_params *p, const char *name, int64_t *ret_number);
+bool api_u64(struct api_params *p, struct str object, const char *name, uint64_t *ret_number);
+/* An object, as raw JSON. */
+bool api_object(struct api_params *p, const char *name, struct str *ret_object);
+/* Any value, as raw JSON; empty when absent. */
+struct str api_value(const struct api_params *p, const char *name);
+/* Decodes a JSON string that is not a member. */
+bool api_decode(struct api_params *p, const char *name, struct str value, struct str *ret_text);
+/* An object whose members are all strings (tags). */
+bool api_string_map(struct api_params *p, const char *name, struct str *ret_object);
+
+#endif

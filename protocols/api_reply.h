@@ -1,0 +1,23 @@
+/* How the server API answers: 200 with {"result":...} or {"error":{"code","message"}}. */
+#ifndef BELFRY_PROTOCOLS_API_REPLY_H
+#define BELFRY_PROTOCOLS_API_REPLY_H
+
+#include "base/buf.h"
+#include "base/status.h"
+#include "protocols/http.h"
+
+#define API_REPLY_MAX_BYTES ((size_t)64 << 20)
+
+/* Of a request that the hub looked at. detail: what was wrong and what was expected, or "".
+ * STATUS_CLOSED is 503. */
+void api_reply_error(struct http_request *request, enum status status, const char *detail);
+/* {"error":{...}} for an outcome, as a member of a list of answers. */
+void api_append_error(struct buf *out, enum status status, const char *detail);
+/* Of a request that is not understood: 400 with plain text. */
+void api_reply_bad(struct http_request *request, const char *text);
+/* result: the whole body; is released. */
+void api_reply_result(struct http_request *request, struct buf *body);
+/* {"result":{}} with what write() appends. */
+struct buf api_begin_result(void);
+
+#endif

@@ -1,0 +1,591 @@
+/* SPDX-License-Identifier: MIT */
+/* Unit centrifuge_commands reads commands and calls the hub. A command that takes time (subscribe,
+ * publish, history) makes the ones behind it wait, because clients rely on the order; see receive()
+ * for the walk. */
+#include "protocols/centrifuge_commands.h"
+
+#include <stdlib.h>
+
+#include "base/json_span.h"
+#include "base/log.h"
+#include "protocols/centrifuge_frames.h"
+
+#define REPLY_MAX_BYTES   ((size_t)64 << 20)
+#define WAITING_MAX_BYTES ((size_t)16 << 20)
+
+/* --- replying --- */
+
+/* Sends the reply, if one was written, and releases it. */
+static void send_reply(struct centrifuge_session *s, struct buf *reply)
+{
+    if (buf_failed(reply)) {
+        client_disconnect(s->client, &disconnect_internal_error);
+    } else if (reply->len > 0) {
+        client_send(s->client, buf_str(reply));
+    }
+    buf_release(reply);
+}
+
+static struct buf new_reply(void)
+{
+    struct buf reply;
+    buf_init(&reply, REPLY_MAX_BYTES);
+    return reply;
+}
+
+static void send_error(struct centrifuge_session *s, uint32_t id,
+                       const struct protocol_error *error)
+{
+    struct buf reply = new_reply();
+    centrifuge_write_error(&reply, id, error);
+    send_reply(s, &reply);
+}
+
+static void bad_request(struct centrifuge_session *s)
+{
+    client_disconnect(s->client, &disconnect_bad_request);
+}
+
+static void work_on(struct centrifuge_session *s);
+
+/* The end of a command that took time. False: the connection has gone meanwhile. */
+static bool command_ends(struct centrifuge_session *s)
+{
+    s->is_busy = false;
+    if (s->is_closed) {
+        s->on_idle(s);
+        return false;
+    }
+    client_cork(s->client);
+    return true;
+}
+
+static void command_ended(struct centrifuge_session *s)
+{
+    client_uncork(s->client);
+    work_on(s);
+}
+
+/* --- reading members; STATUS_INVALID for one of a wrong type, absent ones are zero --- */
+
+/* Most strings have no escapes and are used where they lie. */
+static bool read_text(struct str value, struct buf *decoded, struct str *ret_text)
+{
+    *ret_text = STR_EMPTY;
+    if (value.len == 0) {
+        return true;
+    }
+    if (json_kind(value) != JSON_KIND_STRING) {
+        return false;
+    }
+    struct str content = {value.ptr + 1, value.len - 2};
+    if (str_find(content, '\\') < 0) {
+        *ret_text = content;
+        return true;
+    }
+    if (decoded->len > 0) { /* one decoded text per command is all that anybody sends */
+        return false;
+    }
+    if (json_decode_string(value, decoded) != STATUS_OK || buf_failed(decoded)) {
+        return false;
+    }
+    *ret_text = buf_str(decoded);
+    return true;
+}
+
+static bool read_u64(struct str value, uint64_t *ret_number)
+{
+    *ret_number = 0;
+    return value.len == 0 || json_to_u64(value, ret_number);
+}
+
+static bool read_i64(struct str value, int64_t *ret_number)
+{
+    *ret_number = 0;
+    return value.len == 0 || json_to_i64(value, ret_number);
+}
+
+static bool read_bool(struct str value, bool *ret_truth)
+{
+    *ret_truth = false;
+    return value.len == 0 || json_to_bool(value, ret_truth);
+}
+
+/* --- commands --- */
+
+struct command {
+    uint32_t id;
+    struct str params;   /* the method's object */
+    struct buf *decoded; /* for a text with escapes */
+};
+
+#define N_FIELDS(fields) (sizeof(fields) / sizeof((fields)[0]))
+
+static bool read_fields(const struct command *c, struct json_field *fields, size_t n_fields)
+{
+    return json_read_object(c->params, fields, n_fields, NULL) == STATUS_OK;
+}
+
+/* A command with nothing but a channel. */
+static bool read_channel(const struct command *c, struct str *ret_channel)
+{
+    struct json_field f[] = {{STR("channel"), STR_EMPTY}};
+    return read_fields(c, f, N_FIELDS(f)) && read_text(f[0].value, c->decoded, ret_channel);
+}
+
+static void on_connect(struct centrifuge_session *s, const struct command *c)
+{
+    struct json_field f[] = {{STR("token"), STR_EMPTY}};
+    struct str token;
+    if (s->is_authenticated || !read_fields(c, f, N_FIELDS(f)) ||
+        !read_text(f[0].value, c->decoded, &token)) {
+        bad_request(s);
+        return;
+    }
+    struct connect_result result;
+    enum status status = client_connect(s->client, token, &result);
+    if (status == STATUS_CLOSED) {
+        return;
+    }
+    if (status != STATUS_OK) {
+        s->is_refused = true;
+        send_error(s, c->id, protocol_error_of(status));
+        return;
+    }
+    s->is_authenticated = true;
+    struct buf reply = new_reply();
+    centrifuge_write_connect(&reply, c->id, s->client, &result);
+    send_reply(s, &reply);
+}
+
+static void on_refresh(struct centrifuge_session *s, const struct command *c)
+{
+    struct json_field f[] = {{STR("token"), STR_EMPTY}};
+    struct str token;
+    if (!read_fields(c, f, N_FIELDS(f)) || !read_text(f[0].value, c->decoded, &token)) {
+        bad_request(s);
+        return;
+    }
+    struct connect_result result;
+    enum status status = client_refresh(s->client, token, &result);
+    if (status == STATUS_CLOSED) {
+        return;
+    }
+    struct buf reply = new_reply();
+    if (status == STATUS_OK) {
+        centrifuge_write_refresh(&reply, c->id, s->client, &result);
+    } else {
+        centrifuge_write_error(&reply, c->id, protocol_error_of(status));
+    }
+    send_reply(s, &reply);
+}
+
+static void subscribed(void *arg, enum status status, const struct subscribe_result *result)
+{
+    struct centrifuge_session *s = arg;
+    if (!command_ends(s)) {
+        return;
+    }
+    struct buf reply = new_reply();
+    if (status == STATUS_OK) {
+        centrifuge_write_subscribe(&reply, s->command_id, result);
+    } else if (status != STATUS_CLOSED) {
+        centrifuge_write_error(&reply, s->command_id, protocol_error_of(status));
+    }
+    send_reply(s, &reply);
+    command_ended(s);
+}
+
+enum {
+    SUB_CHANNEL,
+    SUB_TOKEN,
+    SUB_EPOCH,
+    SUB_OFFSET,
+    SUB_RECOVER,
+    SUB_POSITIONED,
+    SUB_RECOVERABLE,
+    SUB_FLAG,
+    N_SUB
+};
+
+#define FLAG_FAIL_UNRECOVERED 2
+
+static bool read_subscribe(const struct command *c, struct subscribe_request *request)
+{
+    struct json_field f[N_SUB] = {
+        [SUB_CHANNEL] = {STR("channel"), STR_EMPTY},
+        [SUB_TOKEN] = {STR("token"), STR_EMPTY},
+        [SUB_EPOCH] = {STR("epoch"), STR_EMPTY},
+        [SUB_OFFSET] = {STR("offset"), STR_EMPTY},
+        [SUB_RECOVER] = {STR("recover"), STR_EMPTY},
+        [SUB_POSITIONED] = {STR("positioned"), STR_EMPTY},
+        [SUB_RECOVERABLE] = {STR("recoverable"), STR_EMPTY},
+        [SUB_FLAG] = {STR("flag"), STR_EMPTY},
+    };
+    int64_t flag = 0;
+    bool is_good = read_fields(c, f, N_SUB) &&
+                   read_text(f[SUB_CHANNEL].value, c->decoded, &request->channel) &&
+                   read_text(f[SUB_TOKEN].value, c->decoded, &request->token) &&
+                   read_text(f[SUB_EPOCH].value, c->decoded, &request->epoch) &&
+                   read_u64(f[SUB_OFFSET].value, &request->offset) &&
+                   read_bool(f[SUB_RECOVER].value, &request->recover) &&
+                   read_bool(f[SUB_POSITIONED].value, &request->positioned) &&
+                   read_bool(f[SUB_RECOVERABLE].value, &request->recoverable) &&
+                   read_i64(f[SUB_FLAG].value, &flag);
+    request->fail_unrecovered = (flag & FLAG_FAIL_UNRECOVERED) != 0;
+    return is_good && request->channel.len > 0;
+}
+
+static void on_subscribe(struct centrifuge_session *s, const struct command *c)
+{
+    struct subscribe_request request;
+    if (!read_subscribe(c, &request)) {
+        bad_request(s);
+        return;
+    }
+    s->is_busy = true;
+    client_subscribe(s->client, &request, subscribed, s);
+}
+
+static void on_unsubscribe(struct centrifuge_session *s, const struct command *c)
+{
+    struct str channel;
+    if (!read_channel(c, &channel) || client_unsubscribe(s->client, channel) != STATUS_OK) {
+        bad_request(s);
+        return;
+    }
+    struct buf reply = new_reply();
+    centrifuge_write_empty(&reply, c->id, "unsubscribe");
+    send_reply(s, &reply);
+}
+
+static void published(void *arg, enum status status, const struct storage_position *position)
+{
+    struct centrifuge_session *s = arg;
+    (void)position;
+    if (!command_ends(s)) {
+        return;
+    }
+    struct buf reply = new_reply();
+    if (status == STATUS_OK) {
+        centrifuge_write_empty(&reply, s->command_id, "publish");
+    } else {
+        centrifuge_write_error(&reply, s->command_id, protocol_error_of(status));
+    }
+    send_reply(s, &reply);
+    command_ended(s);
+}
+
+static void on_publish(struct centrifuge_session *s, const struct command *c)
+{
+    struct json_field f[] = {{STR("channel"), STR_EMPTY}, {STR("data"), STR_EMPTY}};
+    struct str channel;
+    if (!read_fields(c, f, N_FIELDS(f)) || !read_text(f[0].value, c->decoded, &channel) ||
+        channel.len == 0 || f[1].value.len == 0) {
+        bad_request(s);
+        return;
+    }
+    enum status status = client_may(s->client, channel, ACCESS_PUBLISH);
+    if (status != STATUS_OK) {
+        send_error(s, c->id, protocol_error_of(status));
+        return;
+    }
+    struct buf info = new_reply();
+    client_append_info(s->client, &info);
+    s->is_busy = true;
+    hub_publish(
+        client_hub(s->client),
+        &(struct publish_request){.channel = channel, .data = f[1].value, .info = buf_str(&info)},
+        published, s);
+    buf_release(&info);
+}
+
+static void history_read(void *arg, enum status status, const struct storage_history *history)
+{
+    struct centrifuge_session *s = arg;
+    if (!command_ends(s)) {
+        return;
+    }
+    struct buf reply = new_reply();
+    if (status == STATUS_OK) {
+        centrifuge_write_history(&reply, s->command_id, history);
+    } else {
+        centrifuge_write_error(&reply, s->command_id, protocol_error_of(status));
+    }
+    send_reply(s, &reply);
+    command_ended(s);
+}
+
+static bool read_history(const struct command *c, struct history_request *request)
+{
+    struct json_field f[] = {{STR("channel"), STR_EMPTY},
+                             {STR("limit"), STR_EMPTY},
+                             {STR("reverse"), STR_EMPTY},
+                             {STR("since"), STR_EMPTY}};
+    struct json_field since[] = {{STR("offset"), STR_EMPTY}, {STR("epoch"), STR_EMPTY}};
+    if (!read_fields(c, f, N_FIELDS(f)) || !read_text(f[0].value, c->decoded, &request->channel) ||
+        !read_i64(f[1].value, &request->limit) || !read_bool(f[2].value, &request->reverse)) {
+        return false;
+    }
+    request->has_since = f[3].value.len > 0;
+    if (request->has_since &&
+        (json_read_object(f[3].value, since, N_FIELDS(since), NULL) != STATUS_OK ||
+         !read_u64(since[0].value, &request->since) ||
+         !read_text(since[1].value, c->decoded, &request->epoch))) {
+        return false;
+    }
+    return request->channel.len > 0;
+}
+
+static void on_history(struct centrifuge_session *s, const struct command *c)
+{
+    struct hub *hub = client_hub(s->client);
+    struct history_request request = {.max_limit =
+                                          hub_client_options(hub)->history_max_publication_limit};
+    if (!read_history(c, &request)) {
+        bad_request(s);
+        return;
+    }
+    enum status status = client_may(s->client, request.channel, ACCESS_HISTORY);
+    if (status != STATUS_OK) {
+        send_error(s, c->id, protocol_error_of(status));
+        return;
+    }
+    s->is_busy = true;
+    hub_history(hub, &request, history_read, s);
+}
+
+typedef enum status (*presence_writer_fn)(struct buf *out, uint32_t id, struct hub *hub,
+                                          struct str channel);
+
+static void answer_presence(struct centrifuge_session *s, const struct command *c,
+                            presence_writer_fn write)
+{
+    struct str channel;
+    if (!read_channel(c, &channel) || channel.len == 0) {
+        bad_request(s);
+        return;
+    }
+    struct buf reply = new_reply();
+    enum status status = client_may(s->client, channel, ACCESS_PRESENCE);
+    if (status == STATUS_OK) {
+        status = write(&reply, c->id, client_hub(s->client), channel);
+    }
+    if (status != STATUS_OK) {
+        centrifuge_write_error(&reply, c->id, protocol_error_of(status));
+    }
+    send_reply(s, &reply);
+}
+
+static void on_presence(struct centrifuge_session *s, const struct command *c)
+{
+    answer_presence(s, c, centrifuge_write_presence);
+}
+
+static void on_presence_stats(struct centrifuge_session *s, const struct command *c)
+{
+    answer_presence(s, c, centrifuge_write_presence_stats);
+}
+
+/* Nothing here handles remote procedures. */
+static void on_rpc(struct centrifuge_session *s, const struct command *c)
+{
+    send_error(s, c->id, protocol_error_of(STATUS_NOT_AVAILABLE));
+}
+
+static void on_send(struct centrifuge_session *s, const struct command *c)
+{
+    (void)c;
+    client_disconnect(s->client, &disconnect_not_available);
+}
+
+/* No subscription expires here, so none can be refreshed: as one that is not subscribed. */
+static void on_sub_refresh(struct centrifuge_session *s, const struct command *c)
+{
+    send_error(s, c->id, protocol_error_of(STATUS_DENIED));
+}
+
+/* --- the walk --- */
+
+static const struct {
+    struct str name;
+    void (*handle)(struct centrifuge_session *s, const struct command *c);
+    enum { AFTER_CONNECT, BEFORE_CONNECT } when;
+    enum { WITH_ID, WITHOUT_ID } id;
+} methods[] = {
+    {STR("connect"), on_connect, BEFORE_CONNECT, WITH_ID},
+    {STR("subscribe"), on_subscribe, AFTER_CONNECT, WITH_ID},
+    {STR("unsubscribe"), on_unsubscribe, AFTER_CONNECT, WITH_ID},
+    {STR("publish"), on_publish, AFTER_CONNECT, WITH_ID},
+    {STR("presence"), on_presence, AFTER_CONNECT, WITH_ID},
+    {STR("presence_stats"), on_presence_stats, AFTER_CONNECT, WITH_ID},
+    {STR("history"), on_history, AFTER_CONNECT, WITH_ID},
+    {STR("refresh"), on_refresh, AFTER_CONNECT, WITH_ID},
+    {STR("sub_refresh"), on_sub_refresh, AFTER_CONNECT, WITH_ID},
+    {STR("rpc"), on_rpc, AFTER_CONNECT, WITH_ID},
+    {STR("send"), on_send, AFTER_CONNECT, WITHOUT_ID},
+};
+
+#define N_METHODS (sizeof(methods) / sizeof(methods[0]))
+
+static void handle_pong(struct centrifuge_session *s)
+{
+    if (!s->is_authenticated || client_pong(s->client) != STATUS_OK) {
+        bad_request(s);
+    }
+}
+
+/* Finds the one method; N_METHODS when there is none or more than one. */
+static size_t find_method(const struct json_field *fields)
+{
+    size_t found = N_METHODS;
+    for (size_t i = 0; i < N_METHODS; i++) {
+        if (fields[i].value.len > 0) {
+            if (found != N_METHODS) {
+                return N_METHODS;
+            }
+            found = i;
+        }
+    }
+    return found;
+}
+
+static void handle_command(struct centrifuge_session *s, struct str text, struct buf *decoded)
+{
+    struct json_field f[N_METHODS + 1];
+    for (size_t i = 0; i < N_METHODS; i++) {
+        f[i] = (struct json_field){methods[i].name, STR_EMPTY};
+    }
+    f[N_METHODS] = (struct json_field){STR("id"), STR_EMPTY};
+    uint64_t id;
+    if (json_check(text, NULL) != STATUS_OK ||
+        json_read_object(json_trim(text), f, N_METHODS + 1, NULL) != STATUS_OK ||
+        !read_u64(f[N_METHODS].value, &id) || id > UINT32_MAX) {
+        bad_request(s);
+        return;
+    }
+    size_t method = find_method(f);
+    if (method == N_METHODS && id == 0 && str_eq(json_trim(text), STR("{}"))) {
+        handle_pong(s);
+        return;
+    }
+    if (method == N_METHODS || s->is_refused || (id == 0 && methods[method].id == WITH_ID) ||
+        (!s->is_authenticated && methods[method].when == AFTER_CONNECT)) {
+        bad_request(s);
+        return;
+    }
+    struct command c = {.id = (uint32_t)id, .params = f[method].value, .decoded = decoded};
+    s->command_id = c.id;
+    methods[method].handle(s, &c);
+}
+
+/* Handles commands from the front of text until one takes time, or the client is sent away; returns
+ * the rest. */
+static struct str handle_commands(struct centrifuge_session *s, struct str text)
+{
+    struct buf decoded;
+    buf_init(&decoded, 65536);
+    while (text.len > 0 && !s->is_busy && !client_is_leaving(s->client)) {
+        ptrdiff_t end = str_find(text, '\n');
+        struct str line = end < 0 ? text : str_head(text, (size_t)end);
+        text = end < 0 ? STR_EMPTY : str_tail(text, (size_t)end + 1);
+        buf_clear(&decoded);
+        handle_command(s, line, &decoded);
+    }
+    buf_release(&decoded);
+    return client_is_leaving(s->client) ? STR_EMPTY : text;
+}
+
+static void wait_with(struct centrifuge_session *s, struct str text)
+{
+    if (!s->waiting) {
+        s->waiting = calloc(1, sizeof(*s->waiting));
+        if (!s->waiting) {
+            client_disconnect(s->client, &disconnect_internal_error);
+            return;
+        }
+        buf_init(s->waiting, WAITING_MAX_BYTES);
+    }
+    if (s->waiting->len > 0) {
+        buf_append_char(s->waiting, '\n');
+    }
+    buf_append(s->waiting, text);
+    if (buf_failed(s->waiting)) {
+        client_disconnect(s->client, &disconnect_bad_request);
+    }
+}
+
+static void stop_waiting(struct centrifuge_session *s)
+{
+    if (s->waiting) {
+        buf_release(s->waiting);
+        free(s->waiting);
+        s->waiting = NULL;
+    }
+}
+
+/* Goes on with what waits, as far as it goes. */
+static void work_on(struct centrifuge_session *s)
+{
+    if (s->waiting) {
+        client_cork(s->client);
+        struct str rest = handle_commands(s, buf_str(s->waiting));
+        client_uncork(s->client);
+        buf_consume(s->waiting, s->waiting->len - rest.len);
+        if (rest.len == 0) {
+            stop_waiting(s);
+        }
+    }
+    if (!s->is_busy) {
+        s->on_idle(s);
+    }
+}
+
+/* One trailing newline is tolerated; an empty message is not a command. */
+static struct str without_last_newline(struct str message)
+{
+    bool has_one = message.len > 1 && message.ptr[message.len - 1] == '\n';
+    return has_one ? str_head(message, message.len - 1) : message;
+}
+
+void centrifuge_receive(struct centrifuge_session *s, struct str message)
+{
+    if (client_is_leaving(s->client)) {
+        return;
+    }
+    message = without_last_newline(message);
+    if (message.len == 0) {
+        bad_request(s);
+        return;
+    }
+    if (s->is_busy) {
+        wait_with(s, message);
+        return;
+    }
+    client_cork(s->client);
+    struct str rest = handle_commands(s, message);
+    client_uncork(s->client);
+    if (rest.len > 0) {
+        wait_with(s, rest);
+    }
+}
+
+size_t centrifuge_waiting_bytes(const struct centrifuge_session *s)
+{
+    return s->waiting ? s->waiting->len : 0;
+}
+
+void centrifuge_open(struct centrifuge_session *s, struct client *client,
+                     void (*on_idle)(struct centrifuge_session *session))
+{
+    *s = (struct centrifuge_session){.client = client, .on_idle = on_idle};
+}
+
+bool centrifuge_close(struct centrifuge_session *s)
+{
+    s->is_closed = true;
+    stop_waiting(s);
+    client_destroy(s->client);
+    s->client = NULL;
+    return !s->is_busy;
+}

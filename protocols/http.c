@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+/* Unit http is the life of one request: head, body, handler, reply. libwebsockets 4.1 hands over
+ * what it does not check itself (Content-Length, Transfer-Encoding, body size and time), so all of
+ * that is checked here before a handler runs. A request outlives its connection when its handler
+ * still works on the answer. */
+#include "protocols/http.h"
+
+#include <libwebsockets.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "protocols/http_head.h"
+
+#define HEAD_MAX_BYTES  16384
+#define REPLY_MAX_BYTES ((size_t)256 << 20)
+#define REPLY_WRITE_MS  15000
+
+enum http_state {
+    HTTP_READING, /* the body */
+    HTTP_HANDLING,
+    HTTP_ANSWERED, /* the reply waits to be written */
+};
+
+struct http_request {
+    struct lws *wsi; /* NULL: the client has gone */
+    const struct http_options *options;
+    enum http_state state;
+    enum http_method method;
+    bool is_in_callback;
+    bool closes; /* the connection cannot be used again */
+    uint64_t content_length;
+    struct buf head; /* path, query and header texts */
+    struct str path;
+    struct str query;
+    struct str headers[HTTP_N_HEADERS];
+    struct buf body;
+    struct buf reply; /* LWS_PRE bytes, then the text */
+    struct deadline deadline;
+};
+
+enum http_method http_request_method(const struct http_request *r)
+{
+    return r->method;
+}
+
+struct str http_request_path(const struct http_request *r)
+{
+    return r->path;
+}
+
+struct str http_request_query(const struct http_request *r)
+{
+    return r->query;
+}
+
+struct str http_request_header(const struct http_request *r, enum http_header header)
+{
+    return r->headers[header];
+}
+
+struct str http_request_body(const struct http_request *r)
+{
+    return buf_str(&r->body);
+}
+
+static void free_request(struct http_request *r)
+{
+    deadline_disarm(r->options->deadlines, &r->deadline);
+    buf_release(&r->head);
+    buf_release(&r->body);
+    buf_release(&r->reply);
+    free(r);
+}
+
+/* --- the head --- */
+
+/* The texts come one after the other into r->head, whose memory is reserved at once and never
+ * moves. */
+static struct str copy_header(struct http_request *r, enum lws_token_indexes token)
+{
+    int len = lws_hdr_total_length(r->wsi, token);
+    if (len <= 0 || buf_reserve(&r->head, (size_t)len + 1) != STATUS_OK) {
+        return STR_EMPTY;
+    }
+    char *at = r->head.ptr + r->head.len;
+    if (lws_hdr_copy(r->wsi, at, len + 1, token) < 0) {
+        return STR_EMPTY;
+    }
+    r->head.len += (size_t)len + 1;
+    return (struct str){at, (size_t)len};
+}
+
+static struct str copy_custom_header(struct http_request *r, const char *name)
+{
+    int name_len = (int)strlen(name);
+    int len = lws_hdr_custom_length(r->wsi, name, name_len);
+    if (len <= 0 || buf_reserve(&r->head, (size_t)len + 1) != STATUS_OK) {
+        return STR_EMPTY;
+    }
+    char *at = r->head.ptr + r->head.len;
+    if (lws_hdr_custom_copy(r->wsi, at, len + 1, name, name_len) < 0) {
+        return STR_EMPTY;
+    }
+    r->head.len += (size_t)len + 1;
+    return (struct str){at, (size_t)len};
+}
+
+static enum http_method method_of(struct lws *wsi)
+{
+    static const struct {
+        enum lws_token_indexes token;
+        enum http_method method;
+    } methods[] = {
+        {WSI_TOKEN_GET_URI, HTTP_GET},         {WSI_TOKEN_HEAD_URI, HTTP_HEAD},
+        {WSI_TOKEN_POST_URI, HTTP_POST},       {WSI_TOKEN_PUT_URI, HTTP_PUT},
+        {WSI_TOKEN_PATCH_URI, HTTP_PATCH},     {WSI_TOKEN_DELETE_URI, HTTP_DELETE},
+        {WSI_TOKEN_OPTIONS_URI, HTTP_OPTIONS},
+    };
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        if (lws_hdr_total_length(wsi, methods[i].token) > 0) {
+            return methods[i].method;
+        }
+    }
+    return HTTP_OTHER;
+}
+
+static void read_head(struct http_request *r)
+{
+    char *uri = NULL;
+    int uri_len = 0;
+    r->method = method_of(r->wsi);
+    if (lws_http_get_uri_and_method(r->wsi, &uri, &uri_len) >= 0 && uri_len > 0 &&
+        buf_reserve(&r->head, (size_t)uri_len) == STATUS_OK) {
+        r->path = (struct str){r->head.ptr + r->head.len, (size_t)uri_len};
+        buf_append(&r->head, (struct str){uri, (size_t)uri_len});
+    }
+    r->query = copy_header(r, WSI_TOKEN_HTTP_URI_ARGS);
+    r->headers[HTTP_HEADER_HOST] = copy_header(r, WSI_TOKEN_HOST);
+    r->headers[HTTP_HEADER_ORIGIN] = copy_header(r, WSI_TOKEN_ORIGIN);
+    r->headers[HTTP_HEADER_AUTHORIZATION] = copy_header(r, WSI_TOKEN_HTTP_AUTHORIZATION);
+    r->headers[HTTP_HEADER_IF_NONE_MATCH] = copy_header(r, WSI_TOKEN_HTTP_IF_NONE_MATCH);
+    r->headers[HTTP_HEADER_API_KEY] = copy_custom_header(r, "x-api-key:");
+}
+
+static void reply_text(struct http_request *r, int status, const char *text)
+{
+    http_reply(r, &(struct http_reply){.status = status,
+                                       .content_type = "text/plain; charset=utf-8",
+                                       .body = str_of(text)});
+}
+
+static bool method_has_body(enum http_method method)
+{
+    return method == HTTP_POST || method == HTTP_PUT || method == HTTP_PATCH;
+}
+
+/* True: the request may go on. False: it has been answered. */
+static bool check_head(struct http_request *r)
+{
+    struct str length = copy_header(r, WSI_TOKEN_HTTP_CONTENT_LENGTH);
+    if (lws_hdr_total_length(r->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0) {
+        r->closes = true; /* where its body ends is not known here */
+        reply_text(r, 411, "send a Content-Length, not a Transfer-Encoding\n");
+        return false;
+    }
+    if (length.len > 0 && !http_content_length(length, &r->content_length)) {
+        r->closes = true;
+        reply_text(r, 400, "Content-Length is not a number of bytes\n");
+        return false;
+    }
+    if (length.len == 0 && method_has_body(r->method)) {
+        r->closes = true;
+        reply_text(r, 411, "send a Content-Length\n");
+        return false;
+    }
+    if (r->content_length > r->options->max_body_size) {
+        r->closes = true;
+        reply_text(r, 413, "the body is larger than http_server.max_request_body_size\n");
+        return false;
+    }
+    return true;
+}
+
+/* --- going through --- */
+
+static int write_reply(struct http_request **slot)
+{
+    struct http_request *r = *slot;
+    struct lws *wsi = r->wsi;
+    bool closes = r->closes;
+    unsigned char *text = (unsigned char *)r->reply.ptr + LWS_PRE;
+    size_t len = r->reply.len - LWS_PRE;
+    int n_written = lws_write(wsi, text, len, LWS_WRITE_HTTP_FINAL);
+    *slot = NULL;
+    free_request(r);
+    if (n_written < 0 || closes) {
+        return -1;
+    }
+    return lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+static int dispatch(struct http_request **slot)
+{
+    struct http_request *r = *slot;
+    r->state = HTTP_HANDLING;
+    deadline_disarm(r->options->deadlines, &r->deadline);
+    lws_set_timeout(r->wsi, NO_PENDING_TIMEOUT, 0); /* the handler has its own deadline */
+    r->is_in_callback = true;
+    r->options->handler(r->options->arg, r);
+    r->is_in_callback = false;
+    return r->state == HTTP_ANSWERED ? write_reply(slot) : 0;
+}
+
+/* A connection that does not move any more. Armed from outside libwebsockets, its own timeout asks
+ * for a wake-up. */
+static void on_deadline(struct deadline *deadline)
+{
+    struct http_request *r = container_of(deadline, struct http_request, deadline);
+    log_debug("http", "timeout", log_str("path", r->path));
+    lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, LWS_TO_KILL_ASYNC);
+    lws_cancel_service(lws_get_context(r->wsi));
+}
+
+int http_on_request(const struct http_options *options, struct lws *wsi, struct http_request **slot)
+{
+    struct http_request *r = calloc(1, sizeof(*r));
+    if (!r) {
+        return -1;
+    }
+    r->wsi = wsi;
+    r->options = options;
+    buf_init(&r->head, HEAD_MAX_BYTES);
+    buf_init(&r->body, options->max_body_size + 1);
+    buf_init(&r->reply, REPLY_MAX_BYTES);
+    *slot = r;
+    if (buf_reserve(&r->head, HEAD_MAX_BYTES) != STATUS_OK) {
+        return -1;
+    }
+    read_head(r);
+    r->is_in_callback = true;
+    bool goes_on = check_head(r);
+    r->is_in_callback = false;
+    if (!goes_on) {
+        return write_reply(slot);
+    }
+    if (r->content_length == 0 && !method_has_body(r->method)) {
+        return dispatch(slot);
+    }
+    deadline_arm(options->deadlines, &r->deadline, options->body_timeout_ms, on_deadline);
+    return 0;
+}
+
+int http_on_body(struct http_request *r, struct str piece)
+{
+    if (!r || r->state != HTTP_READING) {
+        return 0; /* pipelined bytes behind a request under way, or the rest of a refused body */
+    }
+    buf_append(&r->body, piece);
+    return buf_failed(&r->body) ? -1 : 0;
+}
+
+int http_on_body_complete(struct http_request **slot)
+{
+    struct http_request *r = *slot;
+    if (!r) { /* answered before its body came: that is now read and thrown away */
+        return 0;
+    }
+    return r->state == HTTP_READING ? dispatch(slot) : 0;
+}
+
+int http_on_writeable(struct http_request **slot)
+{
+    struct http_request *r = *slot;
+    return r && r->state == HTTP_ANSWERED ? write_reply(slot) : 0;
+}
+
+void http_on_closed(struct http_request **slot)
+{
+    struct http_request *r = *slot;
+    *slot = NULL;
+    if (!r) {
+        return;
+    }
+    r->wsi = NULL;
+    deadline_disarm(r->options->deadlines, &r->deadline);
+    if (r->state != HTTP_HANDLING) {
+        free_request(r);
+    }
+}
+
+void http_reply(struct http_request *r, const struct http_reply *reply)
+{
+    if (!r->wsi) {
+        free_request(r);
+        return;
+    }
+    static const char headroom[LWS_PRE];
+    buf_append(&r->reply, (struct str){headroom, LWS_PRE});
+    http_write_reply(&r->reply, reply, r->method == HTTP_HEAD, r->closes);
+    if (buf_failed(&r->reply)) {
+        log_error("http", "reply_too_large", log_str("path", r->path));
+        buf_clear(&r->reply);
+        r->closes = true;
+        http_reply(r, &(struct http_reply){.status = 500});
+        return;
+    }
+    r->state = HTTP_ANSWERED;
+    if (!r->is_in_callback) {
+        deadline_arm(r->options->deadlines, &r->deadline, REPLY_WRITE_MS, on_deadline);
+        lws_callback_on_writable(r->wsi);
+    }
+}
+
+bool http_refuse_upgrade(struct lws *wsi, const struct http_reply *reply)
+{
+    static const char headroom[LWS_PRE];
+    struct buf text;
+    buf_init(&text, 4096);
+    buf_append(&text, (struct str){headroom, LWS_PRE});
+    http_write_reply(&text, reply, false, false);
+    int n_written = -1;
+    if (!buf_failed(&text)) {
+        n_written = lws_write(wsi, (unsigned char *)text.ptr + LWS_PRE, text.len - LWS_PRE,
+                              LWS_WRITE_HTTP_FINAL);
+    }
+    buf_release(&text);
+    return n_written >= 0;
+}

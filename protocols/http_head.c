@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocols/http_head.h"
+
+#include <time.h>
+
+const char *http_status_line(int status)
+{
+    switch (status) {
+    case 200: return "200 OK";
+    case 204: return "204 No Content";
+    case 304: return "304 Not Modified";
+    case 400: return "400 Bad Request";
+    case 401: return "401 Unauthorized";
+    case 403: return "403 Forbidden";
+    case 404: return "404 Not Found";
+    case 405: return "405 Method Not Allowed";
+    case 408: return "408 Request Timeout";
+    case 409: return "409 Conflict";
+    case 411: return "411 Length Required";
+    case 413: return "413 Content Too Large";
+    case 416: return "416 Range Not Satisfiable";
+    case 426: return "426 Upgrade Required";
+    case 500: return "500 Internal Server Error";
+    case 501: return "501 Not Implemented";
+    case 503: return "503 Service Unavailable";
+    default: return "500 Internal Server Error";
+    }
+}
+
+static void write_date(struct buf *out)
+{
+    static time_t of_text;
+    static char text[40];
+    time_t now = time(NULL);
+    if (now != of_text) {
+        struct tm tm;
+        gmtime_r(&now, &tm);
+        strftime(text, sizeof(text), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        of_text = now;
+    }
+    buf_literal(out, "Date: ");
+    buf_append(out, str_of(text));
+    buf_literal(out, "\r\n");
+}
+
+void http_write_reply(struct buf *out, const struct http_reply *reply, bool is_head, bool closes)
+{
+    buf_literal(out, "HTTP/1.1 ");
+    buf_append(out, str_of(http_status_line(reply->status)));
+    buf_literal(out, "\r\n");
+    write_date(out);
+    if (reply->content_type) {
+        buf_literal(out, "Content-Type: ");
+        buf_append(out, str_of(reply->content_type));
+        buf_literal(out, "\r\n");
+    }
+    if (reply->status != 204 && reply->status != 304) { /* these have no content at all */
+        buf_literal(out, "Content-Length: ");
+        buf_append_u64(out, reply->body.len);
+        buf_literal(out, "\r\n");
+    }
+    buf_append(out, str_of(reply->headers));
+    if (closes) {
+        buf_literal(out, "Connection: close\r\n");
+    }
+    buf_literal(out, "\r\n");
+    if (!is_head) {
+        buf_append(out, reply->body);
+    }
+}
+
+bool http_content_length(struct str value, uint64_t *ret_length)
+{
+    return str_to_u64(str_trim(value), ret_length);
+}

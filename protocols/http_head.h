@@ -1,0 +1,17 @@
+/* The text of a reply, and the checks of a request's head that libwebsockets does not make. */
+#ifndef BELFRY_PROTOCOLS_HTTP_HEAD_H
+#define BELFRY_PROTOCOLS_HTTP_HEAD_H
+
+#include "base/buf.h"
+#include "protocols/http.h"
+
+/* "404 Not Found" */
+const char *http_status_line(int status);
+
+/* Appends status line, headers and (unless is_head) body. */
+void http_write_reply(struct buf *out, const struct http_reply *reply, bool is_head, bool closes);
+
+/* Content-Length as it came (repeated ones joined by ','): digits only. False: malformed. */
+bool http_content_length(struct str value, uint64_t *ret_length);
+
+#endif

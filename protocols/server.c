@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* Unit server sets up libwebsockets 4.1 and knows its traps: HTTP/2 is off (ALPN and h2c), one
+ * callback mount takes all requests, its own pings are off, and the context is destroyed in two
+ * steps, as a foreign libuv loop demands. */
+#include "protocols/server.h"
+
+#include <libwebsockets.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include "base/log.h"
+#include "protocols/http.h"
+#include "protocols/listener.h"
+#include "protocols/routes.h"
+#include "protocols/websocket.h"
+
+/* Descriptors for everything but clients: upstreams, database, loop. */
+#define RESERVED_DESCRIPTORS 512
+/* Above ten million libwebsockets falls back to 2,560. */
+#define MAX_DESCRIPTORS 1048576
+
+/* Small, because every idle connection keeps it; larger messages come in pieces. */
+#define RX_BUFFER_SIZE 256
+
+struct server {
+    const struct server_options *options;
+    struct lws_context *context;
+    struct lws_vhost *vhost;
+    struct listener *listener;
+    size_t n_connections;
+    size_t max_connections;
+    bool is_closed;
+    struct routes routes;
+    struct http_options http;
+    struct websocket_options websocket;
+};
+
+/* What libwebsockets keeps per connection for us; it is zeroed at every request. */
+struct slots {
+    struct http_request *request;
+    struct websocket *websocket;
+};
+
+/* --- callbacks --- */
+
+static struct str bytes_of(const void *in, size_t len)
+{
+    return (struct str){in, len};
+}
+
+static int on_http(struct server *s, struct lws *wsi, enum lws_callback_reasons reason,
+                   struct slots *slots, void *in, size_t len)
+{
+    switch (reason) {
+    case LWS_CALLBACK_FILTER_HTTP_CONNECTION:
+        return slots->request ? -1 : 0; /* pipelined behind a request that is under way */
+    case LWS_CALLBACK_HTTP: return http_on_request(&s->http, wsi, &slots->request);
+    case LWS_CALLBACK_HTTP_BODY: return http_on_body(slots->request, bytes_of(in, len));
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION: return http_on_body_complete(&slots->request);
+    case LWS_CALLBACK_HTTP_WRITEABLE: return http_on_writeable(&slots->request);
+    case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
+    case LWS_CALLBACK_CLOSED_HTTP:
+        if (slots) {
+            http_on_closed(&slots->request);
+        }
+        return 0;
+    default: return 0;
+    }
+}
+
+static int on_websocket(struct server *s, struct lws *wsi, enum lws_callback_reasons reason,
+                        struct slots *slots, void *in, size_t len)
+{
+    switch (reason) {
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: return websocket_on_upgrade(&s->websocket, wsi);
+    case LWS_CALLBACK_ESTABLISHED:
+        return websocket_on_established(&s->websocket, wsi, &slots->websocket);
+    case LWS_CALLBACK_RECEIVE: return websocket_on_receive(slots->websocket, bytes_of(in, len));
+    case LWS_CALLBACK_SERVER_WRITEABLE: return websocket_on_writeable(slots->websocket);
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        return websocket_on_peer_close(slots->websocket, bytes_of(in, len));
+    case LWS_CALLBACK_WS_SERVER_DROP_PROTOCOL:
+        if (slots) {
+            websocket_on_drop(slots->websocket);
+        }
+        return 0;
+    case LWS_CALLBACK_CLOSED:
+        if (slots) {
+            websocket_on_closed(&slots->websocket);
+        }
+        return 0;
+    default: return 0;
+    }
+}
+
+static int on_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                       size_t len)
+{
+    struct lws_context *context = wsi ? lws_get_context(wsi) : NULL;
+    struct server *s = context ? lws_context_user(context) : NULL;
+    if (!s) {
+        return 0;
+    }
+    switch (reason) {
+    case LWS_CALLBACK_RAW_ADOPT: /* CONNECT would become a raw connection without a timeout */
+    case LWS_CALLBACK_RAW_RX: return -1;
+    case LWS_CALLBACK_WSI_CREATE: s->n_connections++; return 0;
+    case LWS_CALLBACK_WSI_DESTROY: s->n_connections--; return 0;
+    case LWS_CALLBACK_FILTER_HTTP_CONNECTION:
+    case LWS_CALLBACK_HTTP:
+    case LWS_CALLBACK_HTTP_BODY:
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+    case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
+    case LWS_CALLBACK_CLOSED_HTTP: return on_http(s, wsi, reason, user, in, len);
+    default: return on_websocket(s, wsi, reason, user, in, len);
+    }
+}
+
+/* Whoever offers no subprotocol gets the first one. */
+#define PROTOCOL(name_)                                                                            \
+    {                                                                                              \
+        .name = name_, .callback = on_callback, .per_session_data_size = sizeof(struct slots),     \
+        .rx_buffer_size = RX_BUFFER_SIZE, .tx_packet_size = 65536                                  \
+    }
+static const struct lws_protocols protocols[] = {
+    PROTOCOL("belfry"), PROTOCOL("centrifuge-json"), {.name = NULL}};
+
+static const struct lws_http_mount mount = {
+    .mountpoint = "/",
+    .mountpoint_len = 1,
+    .origin = "belfry",
+    .origin_protocol = LWSMPRO_CALLBACK,
+    .protocol = "belfry",
+};
+
+/* libwebsockets' own pings walk a sorted list; the hub has its own. */
+static const lws_retry_bo_t no_validity_pings = {.secs_since_valid_ping = 0,
+                                                 .secs_since_valid_hangup = 0};
+
+/* --- setting up --- */
+
+static void on_lws_log(int level, const char *line)
+{
+    struct str text = str_trim(str_of(line));
+    if (text.len > 0 && text.ptr[text.len - 1] == '\n') {
+        text.len--;
+    }
+    if (level & (LLL_ERR | LLL_WARN)) {
+        log_warn("libwebsockets", "message", log_str("text", text));
+    } else {
+        log_debug("libwebsockets", "message", log_str("text", text));
+    }
+}
+
+/* As many as the system allows, within reason. */
+static size_t raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return 1024;
+    }
+    limit.rlim_cur = limit.rlim_max < MAX_DESCRIPTORS ? limit.rlim_max : MAX_DESCRIPTORS;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    return (size_t)limit.rlim_cur;
+}
+
+static enum status create_context(struct server *s, struct loop *loop)
+{
+    void *foreign_loops[] = {loop_uv(loop)};
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
+        .foreign_loops = foreign_loops,
+        .pcontext = &s->context,
+        .user = s,
+        .pt_serv_buf_size = 8192,
+        .max_http_header_data = 8192,
+        .timeout_secs = 10,
+        .server_string = "belfry",
+    };
+    lws_set_log_level(LLL_ERR | LLL_WARN | LLL_NOTICE, on_lws_log);
+    s->context = lws_create_context(&info);
+    if (!s->context) {
+        log_error(
+            "server", "libwebsockets_not_started",
+            log_s("expected", "the package libwebsockets-evlib-uv, which is loaded at run time"));
+        return STATUS_IO;
+    }
+    return STATUS_OK;
+}
+
+static enum status create_vhost(struct server *s)
+{
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .vhost_name = "belfry",
+        .protocols = protocols,
+        .mounts = &mount,
+        .alpn = "http/1.1",
+        .retry_and_idle_policy = &no_validity_pings,
+        .keepalive_timeout = 60,
+        .timeout_secs_ah_idle = 10,
+    };
+    s->vhost = lws_create_vhost(s->context, &info);
+    if (!s->vhost) {
+        log_error("server", "vhost_not_created");
+        return STATUS_IO;
+    }
+    return STATUS_OK;
+}
+
+/* --- the listening socket --- */
+
+static bool may_accept(void *arg)
+{
+    const struct server *s = arg;
+    if (s->n_connections < s->max_connections) {
+        return true;
+    }
+    log_warn("server", "connection_refused", log_i("connections", (int64_t)s->n_connections),
+             log_s("why", "the descriptor limit"));
+    return false;
+}
+
+static void on_accepted(void *arg, int fd)
+{
+    struct server *s = arg;
+    lws_sockfd_type socket = fd;
+    if (!lws_adopt_socket_vhost(s->vhost, socket)) {
+        log_warn("server", "not_adopted"); /* libwebsockets has closed it */
+    }
+}
+
+/* The timeouts of new connections were armed from outside libwebsockets' callbacks. */
+static void on_batch(void *arg)
+{
+    struct server *s = arg;
+    lws_cancel_service(s->context);
+}
+
+static enum status create_listener(struct server *s, struct loop *loop)
+{
+    struct listener_options options = {
+        .loop = loop,
+        .address = s->options->http_server.address,
+        .port = (int)s->options->http_server.port,
+        .may = may_accept,
+        .accepted = on_accepted,
+        .batch_done = on_batch,
+        .arg = s,
+    };
+    return listener_create(&options, &s->listener);
+}
+
+enum status server_create(struct loop *loop, struct deadlines *deadlines, struct hub *hub,
+                          const struct server_options *options, struct server **ret_server)
+{
+    struct server *s = calloc(1, sizeof(*s));
+    if (!s) {
+        return STATUS_NO_MEMORY;
+    }
+    s->options = options;
+    size_t n_descriptors = raise_descriptor_limit();
+    s->max_connections = n_descriptors > 2 * RESERVED_DESCRIPTORS
+                             ? n_descriptors - RESERVED_DESCRIPTORS
+                             : n_descriptors / 2;
+    s->routes = (struct routes){.hub = hub, .options = options};
+    s->http = (struct http_options){
+        .deadlines = deadlines,
+        .max_body_size = (size_t)options->http_server.max_request_body_size,
+        .body_timeout_ms = options->http_server.body_timeout_ms,
+        .handler = routes_handle,
+        .arg = &s->routes,
+    };
+    s->websocket = (struct websocket_options){
+        .hub = hub,
+        .message_size_limit = (size_t)options->websocket.message_size_limit,
+        .path = options->websocket.handler_prefix,
+    };
+    *ret_server = s;
+    enum status status = create_context(s, loop);
+    if (status == STATUS_OK) {
+        status = create_vhost(s);
+    }
+    if (status == STATUS_OK) {
+        status = create_listener(s, loop);
+    }
+    return status;
+}
+
+int server_port(const struct server *s)
+{
+    return listener_port(s->listener);
+}
+
+void server_stop_listening(struct server *s)
+{
+    if (s->listener) {
+        listener_stop(s->listener);
+    }
+}
+
+size_t server_n_connections(const struct server *s)
+{
+    return s->n_connections;
+}
+
+void server_close(struct server *s)
+{
+    if (s->is_closed) {
+        return;
+    }
+    s->is_closed = true;
+    listener_destroy(s->listener);
+    s->listener = NULL;
+    if (s->context) {
+        lws_context_destroy(s->context);
+    }
+}
+
+void server_destroy(struct server *s)
+{
+    if (s) {
+        if (s->context) { /* 4.1 frees it only now; later versions have set it to NULL */
+            lws_context_destroy(s->context);
+        }
+        free(s);
+    }
+}

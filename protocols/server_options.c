@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* Unit server_options holds the tables of the configuration's sections that this floor reads. */
+#include "protocols/server_options.h"
+
+#include <arpa/inet.h>
+#include <stddef.h>
+
+#define SHAPE(name, type, fields_, ...)                                                            \
+    const struct config_shape name = {.size = sizeof(struct type),                                 \
+                                      .fields = fields_,                                           \
+                                      .n_fields = sizeof(fields_) / sizeof((fields_)[0]),          \
+                                      __VA_ARGS__}
+
+static void check_http_server(struct config_reader *reader, void *object)
+{
+    const struct http_server_options *options = object;
+    unsigned char address[sizeof(struct in6_addr)];
+    if (options->address[0] != '\0' && inet_pton(AF_INET, options->address, address) != 1 &&
+        inet_pton(AF_INET6, options->address, address) != 1) {
+        config_complain(reader, "address", NULL, "an IPv4 or IPv6 address, or \"\" for all");
+    }
+}
+
+static const struct config_field http_server_fields[] = {
+    {.key = "address",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct http_server_options, address),
+     .fallback = "127.0.0.1",
+     .doc = "The address to listen on; \"\": all IPv4 addresses of the machine."},
+    {.key = "port",
+     .type = CONFIG_INT,
+     .offset = offsetof(struct http_server_options, port),
+     .fallback = "8000",
+     .min = 0,
+     .max = 65535,
+     .expected = "a TCP port from 0 (a free one) to 65535",
+     .doc = "The port to listen on; 0: a free one."},
+    {.key = "max_request_body_size",
+     .type = CONFIG_INT,
+     .offset = offsetof(struct http_server_options, max_request_body_size),
+     .fallback = "1048576",
+     .min = 1024,
+     .max = 1073741824,
+     .doc = "Bytes in the body of a request."},
+    {.key = "body_timeout",
+     .type = CONFIG_DURATION,
+     .offset = offsetof(struct http_server_options, body_timeout_ms),
+     .fallback = "30s",
+     .min = 100,
+     .max = 3600000,
+     .doc = "For all of a request's body to arrive."},
+};
+SHAPE(http_server_options_shape, http_server_options, http_server_fields,
+      .check = check_http_server);
+
+static const struct config_field http_api_fields[] = {
+    {.key = "key",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct http_api_options, key),
+     .fallback = "",
+     .secret = true,
+     .doc = "What backends send in X-API-Key; empty: nobody may call the API."},
+    {.key = "insecure",
+     .type = CONFIG_BOOL,
+     .offset = offsetof(struct http_api_options, insecure),
+     .fallback = "false",
+     .doc = "Everybody may call the API: for development only."},
+};
+SHAPE(http_api_options_shape, http_api_options, http_api_fields, .check = NULL);
+
+static void check_websocket(struct config_reader *reader, void *object)
+{
+    const struct websocket_server_options *options = object;
+    if (options->handler_prefix[0] != '/') {
+        config_complain(reader, "handler_prefix", NULL, "a path that begins with /");
+    }
+}
+
+static const struct config_field websocket_fields[] = {
+    {.key = "message_size_limit",
+     .type = CONFIG_INT,
+     .offset = offsetof(struct websocket_server_options, message_size_limit),
+     .fallback = "65536",
+     .min = 256,
+     .max = 16777216,
+     .doc = "Bytes in one message of a client."},
+    {.key = "handler_prefix",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct websocket_server_options, handler_prefix),
+     .fallback = "/connection/websocket",
+     .doc = "The path of the WebSocket endpoint."},
+};
+SHAPE(websocket_options_shape, websocket_server_options, websocket_fields,
+      .check = check_websocket);
+
+static const struct config_field health_fields[] = {
+    {.key = "enabled",
+     .type = CONFIG_BOOL,
+     .offset = offsetof(struct health_options, enabled),
+     .fallback = "false",
+     .doc = "GET /health answers."},
+};
+SHAPE(health_options_shape, health_options, health_fields, .check = NULL);
+
+static const struct config_field demo_fields[] = {
+    {.key = "enabled",
+     .type = CONFIG_BOOL,
+     .offset = offsetof(struct demo_options, enabled),
+     .fallback = "false",
+     .doc = "The demo page at / and what its buttons call, for everybody and without a key."},
+    {.key = "channel",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct demo_options, channel),
+     .fallback = "news:all",
+     .doc = "Where the demo page's notifications are published."},
+};
+SHAPE(demo_options_shape, demo_options, demo_fields, .check = NULL);

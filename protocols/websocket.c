@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* Unit websocket is one WebSocket connection. It writes directly, on the loop, whenever
+ * libwebsockets has nothing of this connection buffered: that costs one system call instead of
+ * five. Closing goes through WRITEABLE, so that what was sent before the Close frame arrives before
+ * it. */
+#include "protocols/websocket.h"
+
+#include <libwebsockets.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/utf8.h"
+#include "hub/frame.h"
+#include "protocols/centrifuge_commands.h"
+#include "protocols/centrifuge_frames.h"
+#include "protocols/handshake.h"
+#include "protocols/http.h"
+#include "protocols/origin.h"
+
+_Static_assert(LWS_PRE <= FRAME_HEADROOM, "libwebsockets writes its header in front of a frame");
+
+/* A client that pipelines more than this behind a command that takes time is not read from
+ * meanwhile. */
+#define WAITING_PAUSE_BYTES 65536
+
+struct websocket {
+    struct lws *wsi; /* NULL: gone, but a command is still under way */
+    const struct websocket_options *options;
+    struct centrifuge_session session;
+    struct buf *message;          /* the part of a message that has come; NULL mostly */
+    const struct disconnect *why; /* the close that is wanted */
+    bool is_closing;              /* a Close frame is on its way: nothing may follow */
+    bool is_paused;               /* not read from */
+};
+
+static const struct disconnect close_message_size = {1009, "message size limit"};
+static const struct disconnect close_not_utf8 = {1007, "text is not UTF-8"};
+static const struct disconnect close_by_peer = {1000, ""};
+static const struct disconnect close_cut = {1006, ""};
+
+/* --- the transport of a client --- */
+
+static bool can_send(void *conn)
+{
+    const struct websocket *ws = conn;
+    return !ws->is_closing && !lws_partial_buffered(ws->wsi);
+}
+
+/* Nothing can be said any more: ends the connection from outside libwebsockets' callbacks. */
+static void cut(struct websocket *ws)
+{
+    ws->is_closing = true;
+    lws_set_timeout(ws->wsi, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
+    lws_cancel_service(lws_get_context(ws->wsi));
+}
+
+static bool transport_send(void *conn, char *payload, size_t len)
+{
+    struct websocket *ws = conn;
+    if (ws->is_closing) {
+        return true; /* nobody will read it */
+    }
+    if (lws_partial_buffered(ws->wsi)) {
+        lws_callback_on_writable(ws->wsi);
+        return false;
+    }
+    if (lws_write(ws->wsi, (unsigned char *)payload, len, LWS_WRITE_TEXT) < 0) {
+        cut(ws);
+    }
+    return true;
+}
+
+static void transport_close(void *conn, const struct disconnect *why)
+{
+    struct websocket *ws = conn;
+    if (!ws->is_closing && !ws->why) {
+        ws->why = why;
+        lws_callback_on_writable(ws->wsi);
+    }
+}
+
+static const struct client_transport transport = {
+    .name = "websocket",
+    .format = &centrifuge_format,
+    .send = transport_send,
+    .can_send = can_send,
+    .close = transport_close,
+};
+
+/* --- handshake --- */
+
+/* Header texts, one behind the other. */
+struct texts {
+    char bytes[4096];
+    size_t used;
+};
+
+static struct str copy_header(struct lws *wsi, enum lws_token_indexes token, struct texts *texts)
+{
+    int len = lws_hdr_total_length(wsi, token);
+    char *at = texts->bytes + texts->used;
+    if (len <= 0 || (size_t)len + 1 > sizeof(texts->bytes) - texts->used ||
+        lws_hdr_copy(wsi, at, len + 1, token) < 0) {
+        return STR_EMPTY;
+    }
+    texts->used += (size_t)len + 1;
+    return (struct str){at, (size_t)len};
+}
+
+static int refuse(struct lws *wsi, int status, const char *text, const char *headers)
+{
+    struct http_reply reply = {.status = status,
+                               .content_type = "text/plain; charset=utf-8",
+                               .headers = headers,
+                               .body = str_of(text)};
+    return http_refuse_upgrade(wsi, &reply) ? 1 : -1;
+}
+
+static int check_admission(const struct websocket_options *options, struct lws *wsi,
+                           struct str origin)
+{
+    const struct client_options *client = hub_client_options(options->hub);
+    if (!origin_is_allowed(&client->allowed_origins, origin)) {
+        log_info("websocket", "origin_refused", log_str("origin", origin));
+        return refuse(wsi, 403, "this origin is not in client.allowed_origins\n", NULL);
+    }
+    bool is_full = client->connection_limit > 0 &&
+                   hub_n_clients(options->hub) >= (size_t)client->connection_limit;
+    if (hub_is_stopping(options->hub) || is_full) {
+        return refuse(wsi, 503, "no more connections at the moment\n", "Retry-After: 1\r\n");
+    }
+    return 0;
+}
+
+int websocket_on_upgrade(const struct websocket_options *options, struct lws *wsi)
+{
+    /* Without this header the upgrade is a leftover of a request that libwebsockets has already
+     * answered, and `in` points to freed memory: CVE-2025-11677. */
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0) {
+        return -1;
+    }
+    struct texts texts = {.used = 0};
+    struct handshake h = {
+        .is_get = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0,
+        .http_version = copy_header(wsi, WSI_TOKEN_HTTP, &texts),
+        .path = copy_header(wsi, WSI_TOKEN_GET_URI, &texts),
+        .host = copy_header(wsi, WSI_TOKEN_HOST, &texts),
+        .connection = copy_header(wsi, WSI_TOKEN_CONNECTION, &texts),
+        .upgrade = copy_header(wsi, WSI_TOKEN_UPGRADE, &texts),
+        .key = copy_header(wsi, WSI_TOKEN_KEY, &texts),
+        .version = copy_header(wsi, WSI_TOKEN_VERSION, &texts),
+        .protocols = copy_header(wsi, WSI_TOKEN_PROTOCOL, &texts),
+    };
+    if (!h.is_get) { /* another method's target is another token */
+        h.path = str_of(options->path);
+    }
+    struct str origin = copy_header(wsi, WSI_TOKEN_ORIGIN, &texts);
+    struct handshake_refusal refusal = handshake_check(&h, str_of(options->path));
+    if (refusal.status != 0) {
+        return refuse(wsi, refusal.status, refusal.text, refusal.headers);
+    }
+    return check_admission(options, wsi, origin);
+}
+
+/* --- life --- */
+
+static void free_message(struct websocket *ws)
+{
+    if (ws->message) {
+        buf_release(ws->message);
+        free(ws->message);
+        ws->message = NULL;
+    }
+}
+
+/* All commands are done: read on, or, if the connection has gone meanwhile, that was the last of
+ * it. */
+static void on_session_idle(struct centrifuge_session *session)
+{
+    struct websocket *ws = container_of(session, struct websocket, session);
+    if (session->is_closed) {
+        free(ws);
+    } else if (ws->is_paused && !ws->is_closing) {
+        ws->is_paused = false;
+        lws_rx_flow_control(ws->wsi, 1);
+        lws_cancel_service(lws_get_context(ws->wsi)); /* for what it has read already */
+    }
+}
+
+int websocket_on_established(const struct websocket_options *options, struct lws *wsi,
+                             struct websocket **slot)
+{
+    struct websocket *ws = calloc(1, sizeof(*ws));
+    if (!ws) {
+        return -1;
+    }
+    ws->wsi = wsi;
+    ws->options = options;
+    struct client *client = client_create(options->hub, &transport, ws);
+    if (!client) {
+        free(ws);
+        return -1;
+    }
+    centrifuge_open(&ws->session, client, on_session_idle);
+    *slot = ws;
+    return 0;
+}
+
+void websocket_on_closed(struct websocket **slot)
+{
+    struct websocket *ws = *slot;
+    *slot = NULL;
+    if (!ws) {
+        return; /* a handshake that failed */
+    }
+    ws->is_closing = true;
+    ws->wsi = NULL;
+    free_message(ws);
+    if (centrifuge_close(&ws->session)) {
+        free(ws);
+    }
+}
+
+void websocket_on_drop(struct websocket *ws)
+{
+    if (ws && !ws->is_closing) {
+        ws->is_closing = true;
+        client_disconnect(ws->session.client, &close_cut);
+    }
+}
+
+/* --- receiving --- */
+
+static int end_with(struct websocket *ws, const struct disconnect *why)
+{
+    free_message(ws);
+    client_disconnect(ws->session.client, why);
+    return 0;
+}
+
+static void receive_message(struct websocket *ws, struct str message)
+{
+    if (!utf8_valid(message)) {
+        end_with(ws, &close_not_utf8);
+        return;
+    }
+    centrifuge_receive(&ws->session, message);
+    bool is_far_ahead = centrifuge_waiting_bytes(&ws->session) > WAITING_PAUSE_BYTES;
+    if (is_far_ahead && !ws->is_paused) {
+        ws->is_paused = true;
+        lws_rx_flow_control(ws->wsi, 0);
+    }
+}
+
+static bool append_to_message(struct websocket *ws, struct str piece)
+{
+    if (!ws->message) {
+        ws->message = calloc(1, sizeof(*ws->message));
+        if (!ws->message) {
+            return false;
+        }
+        buf_init(ws->message, ws->options->message_size_limit);
+    }
+    buf_append(ws->message, piece);
+    return !buf_failed(ws->message);
+}
+
+int websocket_on_receive(struct websocket *ws, struct str piece)
+{
+    if (!ws || ws->is_closing || ws->why) {
+        return 0; /* on its way out: what still comes is not heard */
+    }
+    size_t so_far = ws->message ? ws->message->len : 0;
+    size_t announced = lws_remaining_packet_payload(ws->wsi);
+    size_t limit = ws->options->message_size_limit;
+    if (piece.len > limit || announced > limit || so_far + piece.len + announced > limit) {
+        return end_with(ws, &close_message_size);
+    }
+    bool is_last = announced == 0 && lws_is_final_fragment(ws->wsi);
+    if (is_last && !ws->message) {
+        receive_message(ws, piece);
+        return 0;
+    }
+    if (!append_to_message(ws, piece)) {
+        return end_with(ws, &disconnect_internal_error);
+    }
+    if (is_last) {
+        struct buf *message = ws->message;
+        ws->message = NULL;
+        receive_message(ws, buf_str(message));
+        buf_release(message);
+        free(message);
+    }
+    return 0;
+}
+
+/* --- writing and closing --- */
+
+int websocket_on_writeable(struct websocket *ws)
+{
+    if (!ws || ws->is_closing) {
+        return 0;
+    }
+    if (!can_send(ws)) {
+        lws_callback_on_writable(ws->wsi);
+        return 0;
+    }
+    bool is_flushed = client_flush(ws->session.client);
+    if (ws->is_closing) { /* the write failed */
+        return -1;
+    }
+    /* A Close right behind a message that is only partly sent would be lost. */
+    if (!is_flushed || (ws->why && !can_send(ws))) {
+        lws_callback_on_writable(ws->wsi);
+        return 0;
+    }
+    if (!ws->why) {
+        return 0;
+    }
+    ws->is_closing = true;
+    lws_close_reason(ws->wsi, (enum lws_close_status)ws->why->code,
+                     (unsigned char *)(uintptr_t)ws->why->reason, strlen(ws->why->reason));
+    return -1;
+}
+
+int websocket_on_peer_close(struct websocket *ws, struct str body)
+{
+    (void)body;
+    if (ws && !ws->is_closing) {
+        client_flush(ws->session.client);
+        ws->is_closing = true;
+        client_disconnect(ws->session.client, &close_by_peer);
+    }
+    return 0; /* libwebsockets answers the Close */
+}

@@ -1,0 +1,33 @@
+/* WebSocket connections over libwebsockets: handshake checks, messages from frames, writing,
+ * closing. What the messages mean is the session's business (centrifuge_commands.h). */
+#ifndef BELFRY_PROTOCOLS_WEBSOCKET_H
+#define BELFRY_PROTOCOLS_WEBSOCKET_H
+
+#include "hub/hub.h"
+
+struct lws;
+struct websocket;
+
+struct websocket_options {
+    struct hub *hub;
+    size_t message_size_limit;
+    const char *path; /* "/connection/websocket" */
+};
+
+/* --- for server.c: libwebsockets' callbacks; each returns what the callback returns --- */
+
+/* Checks the handshake (RFC 6455 section 4.2.1) and who comes; a refusal has been written when 1 is
+ * returned. */
+int websocket_on_upgrade(const struct websocket_options *options, struct lws *wsi);
+int websocket_on_established(const struct websocket_options *options, struct lws *wsi,
+                             struct websocket **slot);
+int websocket_on_receive(struct websocket *ws, struct str piece);
+int websocket_on_writeable(struct websocket *ws);
+/* The peer sends a Close frame; body: code and reason. */
+int websocket_on_peer_close(struct websocket *ws, struct str body);
+/* libwebsockets has begun to close for a broken frame: nothing may be written after its Close
+ * frame. */
+void websocket_on_drop(struct websocket *ws);
+void websocket_on_closed(struct websocket **slot);
+
+#endif

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/* Unit settings puts the floors' configuration tables together, and checks what concerns more than
+ * one of them. */
+#include "settings.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "hub/channel_template.h"
+
+#define SHAPE(name, type, fields_, check_)                                                         \
+    static const struct config_shape name = {.size = sizeof(struct type),                          \
+                                             .fields = fields_,                                    \
+                                             .n_fields = sizeof(fields_) / sizeof((fields_)[0]),   \
+                                             .check = check_}
+
+static const char *const log_levels[] = {"trace", "debug", "info", "warn", "error", "none", NULL};
+static const struct config_field log_fields[] = {
+    {.key = "level",
+     .type = CONFIG_CHOICE,
+     .offset = offsetof(struct log_options, level),
+     .fallback = "info",
+     .choices = log_levels,
+     .doc = "The least important events that are logged."},
+};
+SHAPE(log_shape, log_options, log_fields, NULL);
+
+static const char *const durabilities[] = {"full", "normal", "memory", NULL};
+static const struct config_field storage_fields[] = {
+    {.key = "path",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct storage_settings, path),
+     .fallback = "belfry.sqlite",
+     .doc = "The database file; its folder must exist."},
+    {.key = "durability",
+     .type = CONFIG_CHOICE,
+     .offset = offsetof(struct storage_settings, durability),
+     .fallback = "normal",
+     .choices = durabilities,
+     .doc = "full: synced to disk before the answer; normal: survives a killed process; memory: no "
+            "file."},
+    {.key = "queue_max_size",
+     .type = CONFIG_INT,
+     .offset = offsetof(struct storage_settings, queue_max_size),
+     .fallback = "67108864",
+     .min = 65536,
+     .max = INT64_C(17179869184),
+     .doc = "Bytes of publications that wait to be written; beyond it publishers are told to try "
+            "again."},
+};
+SHAPE(storage_shape, storage_settings, storage_fields, NULL);
+
+static const struct config_field shutdown_fields[] = {
+    {.key = "timeout",
+     .type = CONFIG_DURATION,
+     .offset = offsetof(struct shutdown_options, timeout_ms),
+     .fallback = "30s",
+     .min = 100,
+     .max = 3600000,
+     .doc = "For an orderly end; after it the rest is cut."},
+};
+SHAPE(shutdown_shape, shutdown_options, shutdown_fields, NULL);
+
+/* The channel of a feed with no value filled in: enough to know its namespace. */
+static enum status check_feed_channel(const struct settings *settings,
+                                      const struct feed_options *feed)
+{
+    struct buf name;
+    buf_init(&name, 8192);
+    struct str rest = str_of(feed->channel);
+    struct str piece;
+    bool is_name;
+    while (channel_template_next(&rest, &piece, &is_name)) {
+        buf_append(&name, is_name ? STR("x") : piece);
+    }
+    const struct namespace_options *ns;
+    enum status status = namespace_find(&settings->channel, buf_str(&name), &ns);
+    buf_release(&name);
+    return status;
+}
+
+static void check_settings(struct config_reader *reader, void *object)
+{
+    const struct settings *settings = object;
+    const struct feed_options *feeds = settings->feeds.items;
+    for (size_t i = 0; i < settings->feeds.n_items; i++) {
+        if (check_feed_channel(settings, &feeds[i]) != STATUS_OK) {
+            config_complain_item(reader, "feeds", i, "channel", NULL,
+                                 "a channel of a namespace under channel.namespaces");
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(feeds[i].name, feeds[k].name) == 0) {
+                config_complain_item(reader, "feeds", i, "name", NULL,
+                                     "a name that no other feed has");
+            }
+        }
+    }
+}
+
+#define SECTION(key_, member, shape_, doc_)                                                        \
+    {                                                                                              \
+        .key = key_, .type = CONFIG_OBJECT, .offset = offsetof(struct settings, member),           \
+        .shape = &(shape_), .doc = doc_                                                            \
+    }
+
+static const struct config_field settings_fields[] = {
+    SECTION("http_server", server.http_server, http_server_options_shape, "Where to listen."),
+    SECTION("http_api", server.http_api, http_api_options_shape, "Who may call the server API."),
+    SECTION("websocket", server.websocket, websocket_options_shape, "The WebSocket endpoint."),
+    SECTION("health", server.health, health_options_shape, "GET /health."),
+    SECTION("demo", server.demo, demo_options_shape, "The demo page."),
+    SECTION("log", log, log_shape, "What is logged."),
+    SECTION("client", client, client_options_shape,
+            "Who may connect, and the limits of a connection."),
+    SECTION("channel", channel, channel_options_shape, "Channels and their namespaces."),
+    SECTION("storage", storage, storage_shape, "The database."),
+    SECTION("upstreams", upstreams, upstreams_options_shape, "Limits of requests to upstreams."),
+    {.key = "feeds",
+     .type = CONFIG_LIST,
+     .offset = offsetof(struct settings, feeds),
+     .shape = &feed_options_shape,
+     .doc = "What is fetched, merged and published."},
+    SECTION("shutdown", shutdown, shutdown_shape, "How the program ends."),
+};
+SHAPE(settings_shape, settings, settings_fields, check_settings);
+
+bool settings_load(const char *path, struct settings *settings)
+{
+    char *text = NULL;
+    size_t len = 0;
+    enum status status = config_load_file(path, &text, &len);
+    if (status != STATUS_OK) {
+        fprintf(stderr, "%s: cannot be read (%s)\n", path, status_name(status));
+        *settings = (struct settings){0};
+        return false;
+    }
+    struct config_errors errors;
+    status = config_read((struct str){text, len}, path, &settings_shape, settings, &errors);
+    for (size_t i = 0; i < errors.n_texts; i++) {
+        fprintf(stderr, "%s: %s\n", path, errors.texts[i]);
+    }
+    config_errors_release(&errors);
+    free(text);
+    return status == STATUS_OK;
+}
+
+void settings_release(struct settings *settings)
+{
+    config_release(&settings_shape, settings);
+}

@@ -1,0 +1,40 @@
+/* The whole configuration, as one struct of the floors' options. */
+#ifndef BELFRY_SETTINGS_H
+#define BELFRY_SETTINGS_H
+
+#include "hub/client_options.h"
+#include "hub/feed_options.h"
+#include "hub/namespaces.h"
+#include "protocols/server_options.h"
+
+struct log_options {
+    int level;
+};
+
+struct storage_settings {
+    char *path;
+    int durability;
+    int64_t queue_max_size;
+};
+
+struct shutdown_options {
+    int64_t timeout_ms;
+};
+
+struct settings {
+    struct server_options server;
+    struct log_options log;
+    struct client_options client;
+    struct channel_options channel;
+    struct storage_settings storage;
+    struct upstreams_options upstreams;
+    struct config_list feeds;
+    struct shutdown_options shutdown;
+};
+
+/* Reads and checks a file. Every error is printed to stderr, a line each. False: there was one. The
+ * settings are to be released in any case. */
+bool settings_load(const char *path, struct settings *settings);
+void settings_release(struct settings *settings);
+
+#endif
