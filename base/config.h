@@ -51,7 +51,7 @@ struct config_field {
     size_t offset;        /* offsetof() in the shape's struct */
     const char *fallback; /* the default as it would stand in an environment variable; NULL: the
                              key is required (scalars); lists and objects start empty */
-    int64_t min, max;     /* both 0: no limit */
+    int64_t min, max;     /* both 0: no limit; the default may lie outside ("0": never) */
     const char *expected; /* for messages, "a TCP port from 1 to 65535"; NULL: made from the type */
     const char *const *choices;       /* CONFIG_CHOICE: names, ended by NULL */
     const struct config_shape *shape; /* CONFIG_OBJECT, CONFIG_LIST */

@@ -24,7 +24,7 @@ enum json_kind {
 #define JSON_DEPTH_MAX 128
 
 struct json_error {
-    size_t offset;        /* of the first byte that cannot be */
+    size_t offset;        /* of the first byte that cannot be (an escape's backslash) */
     const char *expected; /* static text */
 };
 

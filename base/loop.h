@@ -15,7 +15,7 @@ struct loop;
 
 enum status loop_create(struct loop **ret_loop) MUST_CHECK;
 /* Closes what loop_create opened, runs the loop until every handle's close callback came, frees it.
- * Handles of others must be closing by then. Accepts NULL. */
+ * Handles of others must be closing by then. Calls that still wait are made. Accepts NULL. */
 void loop_destroy(struct loop *loop);
 uv_loop_t *loop_uv(struct loop *loop);
 /* Returns when no handle holds the loop, or after loop_stop(). */

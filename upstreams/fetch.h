@@ -19,15 +19,19 @@ struct fetch_pool_options {
     const char *user_agent;
 };
 
+/* Initialises libcurl (which counts that): create the first pool before there are other threads.
+ * The end of the last pool cleans libcurl up. */
 enum status fetch_pool_create(const struct fetch_pool_options *options,
                               struct fetch_pool **ret_pool) MUST_CHECK;
-/* Cancels what is under way, then closes; freed once the loop has let go of it. Accepts NULL. */
+/* Cancels what is under way, then closes; freed once the loop has let go of it. Legal in a done().
+ * Accepts NULL. */
 void fetch_pool_destroy(struct fetch_pool *pool);
 
 enum fetch_outcome {
     FETCH_OK,            /* an answer with status 200 to 299, read to its end */
     FETCH_TIMEOUT,       /* not complete within timeout_ms, waiting included */
-    FETCH_HTTP_ERROR,    /* any other status (redirects are not followed) */
+    FETCH_HTTP_ERROR,    /* any other status (redirects are not followed), also if its page was too
+                            large */
     FETCH_CONNECT_ERROR, /* name, connection or TLS failed, or the answer broke off */
     FETCH_TOO_LARGE,     /* more than max_bytes */
 };
@@ -47,7 +51,8 @@ struct fetch_result {
                         call */
     int64_t duration_us; /* from fetch_start() */
     int64_t queue_us;    /* of which waiting for a free place */
-    const char *error;   /* libcurl's words for a failure, "" for none; only during the call */
+    const char *error;   /* words for a failure, mostly libcurl's; "" with FETCH_OK, and with
+                            FETCH_HTTP_ERROR unless its page was too large; only during the call */
 };
 
 /* Called once, never from inside fetch_start(), not after fetch_cancel(). The fetch is freed after

@@ -1,1 +1,3 @@
-# belfry_unit_test(base module)
+foreach(module buf clock config deadlines join json_span log loop rng status str utf8)
+    belfry_unit_test(base ${module})
+endforeach()

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* The event loop and the calls at its tail. libuv runs check handles after all input and output of
+ * a turn: that is the tail. An idle handle is active only while calls wait, so that the loop then
+ * neither sleeps nor ends; the check handle never holds the loop. */
+#include "base/loop.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct loop {
+    uv_loop_t uv;
+    uv_check_t tail;
+    uv_idle_t awake;
+    struct deferred waiting; /* heads of circular lists */
+    struct deferred running; /* the batch whose calls are being made */
+};
+
+static void list_init(struct deferred *head)
+{
+    head->next = head;
+    head->prev = head;
+}
+
+static bool list_empty(const struct deferred *head)
+{
+    return head->next == head;
+}
+
+static void list_append(struct deferred *head, struct deferred *d)
+{
+    d->next = head;
+    d->prev = head->prev;
+    head->prev->next = d;
+    head->prev = d;
+}
+
+static void list_unlink(struct deferred *d)
+{
+    d->next->prev = d->prev;
+    d->prev->next = d->next;
+    d->next = NULL;
+    d->prev = NULL;
+}
+
+/* Moves all of one list to the end of an empty one. */
+static void list_move(struct deferred *from, struct deferred *to)
+{
+    if (list_empty(from)) {
+        return;
+    }
+    to->next = from->next;
+    to->prev = from->prev;
+    to->next->prev = to;
+    to->prev->next = to;
+    list_init(from);
+}
+
+static void on_awake(uv_idle_t *idle)
+{
+    (void)idle;
+}
+
+static void on_tail(uv_check_t *check)
+{
+    struct loop *loop = check->data;
+
+    /* Calls deferred from here on belong to the next turn; they start the idle handle again. */
+    list_move(&loop->waiting, &loop->running);
+    uv_idle_stop(&loop->awake);
+    while (!list_empty(&loop->running)) {
+        struct deferred *d = loop->running.next;
+        list_unlink(d);
+        d->fn(d->arg); /* may free d */
+    }
+}
+
+enum status loop_create(struct loop **ret_loop)
+{
+    struct loop *loop = calloc(1, sizeof(*loop));
+
+    if (!loop) {
+        return STATUS_NO_MEMORY;
+    }
+    if (uv_loop_init(&loop->uv) != 0) {
+        free(loop);
+        return STATUS_NO_MEMORY;
+    }
+    list_init(&loop->waiting);
+    list_init(&loop->running);
+    /* These three cannot fail. */
+    (void)uv_check_init(&loop->uv, &loop->tail);
+    (void)uv_idle_init(&loop->uv, &loop->awake);
+    (void)uv_check_start(&loop->tail, on_tail);
+    uv_unref((uv_handle_t *)&loop->tail);
+    loop->tail.data = loop;
+    *ret_loop = loop;
+    return STATUS_OK;
+}
+
+/* uv_run() returns early, once, when loop_stop() was called before it. */
+static void run_until_nothing_lives(struct loop *loop)
+{
+    while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0) {
+    }
+}
+
+void loop_destroy(struct loop *loop)
+{
+    if (!loop) {
+        return;
+    }
+    /* The close callbacks of others may defer calls that free things: those are still made. */
+    run_until_nothing_lives(loop);
+    uv_close((uv_handle_t *)&loop->tail, NULL);
+    uv_close((uv_handle_t *)&loop->awake, NULL);
+    run_until_nothing_lives(loop);
+    int error = uv_loop_close(&loop->uv);
+    assert(error == 0 && "a handle was left open");
+    (void)error;
+    free(loop);
+}
+
+uv_loop_t *loop_uv(struct loop *loop)
+{
+    return &loop->uv;
+}
+
+void loop_run(struct loop *loop)
+{
+    (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void loop_stop(struct loop *loop)
+{
+    uv_stop(&loop->uv);
+}
+
+void loop_defer(struct loop *loop, struct deferred *d)
+{
+    if (deferred_waiting(d)) {
+        return;
+    }
+    if (list_empty(&loop->waiting)) {
+        (void)uv_idle_start(&loop->awake, on_awake);
+    }
+    list_append(&loop->waiting, d);
+}
+
+void loop_undefer(struct loop *loop, struct deferred *d)
+{
+    if (!deferred_waiting(d)) {
+        return;
+    }
+    list_unlink(d);
+    if (list_empty(&loop->waiting)) {
+        uv_idle_stop(&loop->awake);
+    }
+}
+
+bool deferred_waiting(const struct deferred *d)
+{
+    return d->next != NULL;
+}
+
+int64_t loop_now_ms(struct loop *loop)
+{
+    return (int64_t)uv_now(&loop->uv);
+}

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* libcurl's multi interface on the loop: one uv_poll_t per socket that libcurl wants watched, one
+ * timer, and a drain of finished transfers after every call that may have finished some. All state
+ * belongs to the loop's thread. */
+#include "upstreams/pool.h"
+
+#include <stdlib.h>
+
+#include <utlist.h>
+
+#define WAITING_TICK_MS 5
+#define WAITING_SLOTS   512
+
+/* Reused: a connection that is kept alive gets a new watch for every transfer. */
+struct socket_watch {
+    uv_poll_t poll; /* first, so that a closed handle is its watch */
+    struct fetch_pool *pool;
+    struct socket_watch *next;
+    curl_socket_t fd;
+};
+
+/* --- the end of the pool's memory --- */
+
+static void handle_closed(struct fetch_pool *pool)
+{
+    if (--pool->n_handles > 0) {
+        return;
+    }
+    struct socket_watch *watch;
+    struct socket_watch *next;
+    LL_FOREACH_SAFE (pool->free_watches, watch, next) {
+        free(watch);
+    }
+    free(pool->user_agent);
+    free(pool);
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    handle_closed(handle->data);
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    struct socket_watch *watch = (struct socket_watch *)handle;
+    struct fetch_pool *pool = watch->pool;
+    LL_PREPEND(pool->free_watches, watch);
+    handle_closed(pool);
+}
+
+/* --- driving libcurl --- */
+
+static void collect_finished(struct fetch_pool *pool)
+{
+    CURLMsg *message;
+    int n_left;
+    while ((message = curl_multi_info_read(pool->multi, &n_left))) {
+        if (message->msg == CURLMSG_DONE) {
+            CURLcode code = message->data.result;
+            char *f = NULL;
+            (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &f);
+            fetch_collect((struct fetch *)(void *)f, code); /* the message is invalid from here */
+        }
+    }
+}
+
+static void drive(struct fetch_pool *pool, curl_socket_t fd, int events)
+{
+    int n_running;
+    (void)curl_multi_socket_action(pool->multi, fd, events, &n_running);
+    collect_finished(pool);
+    fetch_start_waiting(pool);
+    fetch_deliver(pool);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    drive(timer->data, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static void on_kick(void *arg)
+{
+    drive(arg, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static void on_deliver(void *arg)
+{
+    fetch_start_waiting(arg);
+    fetch_deliver(arg);
+}
+
+/* libcurl wants its time checked in so many milliseconds. At once means at this turn's tail: it
+ * must not be called from in here. */
+static int on_multi_timer(CURLM *multi, long timeout_ms, void *arg)
+{
+    struct fetch_pool *pool = arg;
+    (void)multi;
+    if (timeout_ms <= 0) {
+        (void)uv_timer_stop(&pool->timer);
+    } else {
+        loop_undefer(pool->loop, &pool->kick);
+        (void)uv_timer_start(&pool->timer, on_timer, (uint64_t)timeout_ms, 0);
+    }
+    if (timeout_ms == 0) {
+        loop_defer(pool->loop, &pool->kick);
+    } else if (timeout_ms < 0) {
+        loop_undefer(pool->loop, &pool->kick);
+    }
+    return 0;
+}
+
+/* --- sockets --- */
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct socket_watch *watch = (struct socket_watch *)poll;
+    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
+    flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
+    drive(watch->pool, watch->fd, flags);
+}
+
+static struct socket_watch *watch_open(struct fetch_pool *pool, curl_socket_t fd)
+{
+    struct socket_watch *watch = pool->free_watches;
+    if (watch) {
+        LL_DELETE(pool->free_watches, watch);
+    } else if (!(watch = malloc(sizeof(*watch)))) {
+        return NULL;
+    }
+    *watch = (struct socket_watch){.pool = pool, .fd = fd};
+    if (uv_poll_init_socket(loop_uv(pool->loop), &watch->poll, fd)) {
+        LL_PREPEND(pool->free_watches, watch);
+        return NULL;
+    }
+    pool->n_handles++;
+    (void)curl_multi_assign(pool->multi, fd, watch);
+    return watch;
+}
+
+/* Stops watching before libcurl closes the socket: its number may be another's in a moment. */
+static void watch_close(struct socket_watch *watch)
+{
+    (void)uv_poll_stop(&watch->poll);
+    uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
+}
+
+/* Called by libcurl, so of libcurl only curl_multi_assign() may be called in here. */
+static int on_multi_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_data)
+{
+    struct socket_watch *watch = socket_data;
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (watch) {
+            watch_close(watch);
+        }
+        return 0;
+    }
+    if (!watch && !(watch = watch_open(arg, fd))) {
+        return -1; /* libcurl ends its transfers */
+    }
+    int events = what & CURL_POLL_IN ? UV_READABLE : 0;
+    events |= what & CURL_POLL_OUT ? UV_WRITABLE : 0;
+    return uv_poll_start(&watch->poll, events, on_poll) ? -1 : 0;
+}
+
+/* --- create and destroy --- */
+
+static bool open_multi(struct fetch_pool *pool)
+{
+    /* libcurl's default is a small multiple of the handles; with fewer than the concurrency it
+     * closes and opens connections all the time. */
+    long n_kept = (long)pool->max_concurrent * 2 + 16;
+    pool->multi = curl_multi_init();
+    pool->headers = curl_slist_append(NULL, "Accept: application/json");
+    return pool->multi && pool->headers &&
+           !curl_multi_setopt(pool->multi, CURLMOPT_SOCKETFUNCTION, on_multi_socket) &&
+           !curl_multi_setopt(pool->multi, CURLMOPT_SOCKETDATA, pool) &&
+           !curl_multi_setopt(pool->multi, CURLMOPT_TIMERFUNCTION, on_multi_timer) &&
+           !curl_multi_setopt(pool->multi, CURLMOPT_TIMERDATA, pool) &&
+           !curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, n_kept);
+}
+
+/* The last part of the end, at a loop's tail: by then no done() is under way any more, so every
+ * fetch is on the free list. */
+static void on_teardown(void *arg)
+{
+    struct fetch_pool *pool = arg;
+    fetch_free_all(pool);
+    (void)curl_multi_cleanup(pool->multi); /* closes connections: their sockets are unwatched */
+    loop_undefer(pool->loop, &pool->kick);
+    curl_slist_free_all(pool->headers);
+    deadlines_destroy(pool->deadlines);
+    uv_close((uv_handle_t *)&pool->timer, on_timer_closed);
+    /* Counted by libcurl: the last one cleans up. */
+    curl_global_cleanup();
+}
+
+static void pool_init(struct fetch_pool *pool, const struct fetch_pool_options *options)
+{
+    *pool = (struct fetch_pool){.loop = options->loop,
+                                .max_concurrent = options->max_concurrent,
+                                .max_waiting = options->max_waiting,
+                                .n_handles = 1};
+    pool->kick = (struct deferred){.fn = on_kick, .arg = pool};
+    pool->deliver = (struct deferred){.fn = on_deliver, .arg = pool};
+    pool->teardown = (struct deferred){.fn = on_teardown, .arg = pool};
+    (void)uv_timer_init(loop_uv(pool->loop), &pool->timer);
+    pool->timer.data = pool;
+}
+
+enum status fetch_pool_create(const struct fetch_pool_options *options,
+                              struct fetch_pool **ret_pool)
+{
+    struct fetch_pool *pool = malloc(sizeof(*pool));
+    if (!pool) {
+        return STATUS_NO_MEMORY;
+    }
+    if (curl_global_init(CURL_GLOBAL_DEFAULT)) {
+        free(pool);
+        return STATUS_INTERNAL;
+    }
+    pool_init(pool, options);
+    pool->user_agent = str_dup(str_of(options->user_agent));
+    if (!pool->user_agent || !open_multi(pool) ||
+        deadlines_create(pool->loop, WAITING_TICK_MS, WAITING_SLOTS, &pool->deadlines)) {
+        fetch_pool_destroy(pool);
+        return STATUS_NO_MEMORY;
+    }
+    *ret_pool = pool;
+    return STATUS_OK;
+}
+
+void fetch_pool_destroy(struct fetch_pool *pool)
+{
+    if (!pool) {
+        return;
+    }
+    pool->is_closing = true;
+    fetch_cancel_all(pool);
+    loop_undefer(pool->loop, &pool->deliver);
+    loop_defer(pool->loop, &pool->teardown);
+}
+
+void fetch_pool_stats(const struct fetch_pool *pool, struct fetch_stats *ret_stats)
+{
+    *ret_stats = pool->stats;
+}
