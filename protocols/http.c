@@ -199,14 +199,20 @@ static int write_reply(struct http_request **slot)
     return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
-static int dispatch(struct http_request **slot)
+static void hand_over(struct http_request *r)
 {
-    struct http_request *r = *slot;
     r->state = HTTP_HANDLING;
     deadline_disarm(r->options->deadlines, &r->deadline);
     lws_set_timeout(r->wsi, NO_PENDING_TIMEOUT, 0); /* the handler has its own deadline */
-    r->is_in_callback = true;
     r->options->handler(r->options->arg, r);
+}
+
+/* A request without a body is answered from inside the callback, if the handler does so. */
+static int dispatch(struct http_request **slot)
+{
+    struct http_request *r = *slot;
+    r->is_in_callback = true;
+    hand_over(r);
     r->is_in_callback = false;
     return r->state == HTTP_ANSWERED ? write_reply(slot) : 0;
 }
@@ -253,19 +259,25 @@ int http_on_request(const struct http_options *options, struct lws *wsi, struct 
 int http_on_body(struct http_request *r, struct str piece)
 {
     if (!r || r->state != HTTP_READING) {
-        return 0; /* pipelined bytes behind a request under way, or the rest of a refused body */
+        return -1; /* bytes behind a request under way: see http_on_body_complete() */
     }
     buf_append(&r->body, piece);
     return buf_failed(&r->body) ? -1 : 0;
 }
 
+/* A request that is sent right behind a POST, before its answer, cannot be had from
+ * libwebsockets 4.1: it takes the next head for a body, and comes here again and again without
+ * consuming anything - for ever, if the transaction is completed from inside this callback. So the
+ * answer is always written from WRITEABLE, and a second call ends the connection: clients do not
+ * pipeline behind a POST (RFC 9112 section 9.3.2), or try again. */
 int http_on_body_complete(struct http_request **slot)
 {
     struct http_request *r = *slot;
-    if (!r) { /* answered before its body came: that is now read and thrown away */
-        return 0;
+    if (!r || r->state != HTTP_READING) {
+        return -1;
     }
-    return r->state == HTTP_READING ? dispatch(slot) : 0;
+    hand_over(r);
+    return 0;
 }
 
 int http_on_writeable(struct http_request **slot)
