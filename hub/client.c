@@ -579,26 +579,26 @@ void client_send_frame(struct client *c, struct frame *frame)
     }
 }
 
+static void drop_outbox(struct client *c)
+{
+    outbox_destroy(c->outbox);
+    c->outbox = NULL;
+}
+
 bool client_flush(struct client *c)
 {
     struct buf *text = &c->hub->scratch;
-    while (c->outbox) {
+    while (c->outbox && c->transport->can_send(c->conn)) {
         if (!begin_message(text) ||
             !outbox_take(c->outbox, c->transport->format->separator, JOIN_MAX_BYTES, text)) {
-            outbox_destroy(c->outbox);
-            c->outbox = NULL;
+            drop_outbox(c);
             client_disconnect(c, &disconnect_internal_error);
             return true;
         }
-        bool is_sent =
-            c->transport->send(c->conn, text->ptr + FRAME_HEADROOM, text->len - FRAME_HEADROOM);
-        assert(is_sent); /* the transport has just said that it can */
+        c->transport->send(c->conn, text->ptr + FRAME_HEADROOM, text->len - FRAME_HEADROOM);
         if (outbox_is_empty(c->outbox)) {
-            outbox_destroy(c->outbox);
-            c->outbox = NULL;
-        } else if (!c->transport->can_send(c->conn)) {
-            return false;
+            drop_outbox(c);
         }
     }
-    return true;
+    return !c->outbox;
 }

@@ -87,7 +87,7 @@ void client_uncork(struct client *client);
 /* Sends or queues; a queue beyond client.queue_max_size disconnects as slow. */
 void client_send(struct client *client, struct str message);
 void client_send_frame(struct client *client, struct frame *frame);
-/* The transport can take messages again: sends what waits, joined. True: nothing is left. */
+/* Sends what waits, joined, as far as the transport takes it. True: nothing is left. */
 bool client_flush(struct client *client);
 
 /* For channel.c: the place of this client in a channel's list of subscribers has moved. */

@@ -23,6 +23,9 @@ _Static_assert(LWS_PRE <= FRAME_HEADROOM, "libwebsockets writes its header in fr
  * meanwhile. */
 #define WAITING_PAUSE_BYTES 65536
 
+/* For the peer's answer to a Close. */
+#define CLOSE_ACK_S 5
+
 struct websocket {
     struct lws *wsi; /* NULL: gone, but a command is still under way */
     const struct websocket_options *options;
@@ -296,13 +299,29 @@ int websocket_on_receive(struct websocket *ws, struct str piece)
 
 /* --- writing and closing --- */
 
+/* By hand: Debian's libwebsockets closes twice when WRITEABLE returns -1 on libuv (a test of its
+ * own that _DEBUG leaves in lws_service_fd_tsi()), and the second time cuts the connection before
+ * its Close frame is sent. */
+static bool send_close(struct websocket *ws)
+{
+    unsigned char frame[LWS_PRE + 4 + 123];
+    size_t len = strlen(ws->why->reason);
+    unsigned char *at = frame + LWS_PRE;
+    *at++ = 0x88; /* FIN, opcode 8: RFC 6455, 5.2 */
+    *at++ = (unsigned char)(2 + len);
+    *at++ = (unsigned char)(ws->why->code >> 8);
+    *at++ = (unsigned char)(ws->why->code & 0xff);
+    memcpy(at, ws->why->reason, len);
+    if (lws_write(ws->wsi, frame + LWS_PRE, 4 + len, LWS_WRITE_HTTP) < 0) {
+        return false;
+    }
+    lws_set_timeout(ws->wsi, PENDING_TIMEOUT_CLOSE_ACK, CLOSE_ACK_S);
+    return true;
+}
+
 int websocket_on_writeable(struct websocket *ws)
 {
     if (!ws || ws->is_closing) {
-        return 0;
-    }
-    if (!can_send(ws)) {
-        lws_callback_on_writable(ws->wsi);
         return 0;
     }
     bool is_flushed = client_flush(ws->session.client);
@@ -318,16 +337,17 @@ int websocket_on_writeable(struct websocket *ws)
         return 0;
     }
     ws->is_closing = true;
-    lws_close_reason(ws->wsi, (enum lws_close_status)ws->why->code,
-                     (unsigned char *)(uintptr_t)ws->why->reason, strlen(ws->why->reason));
-    return -1;
+    return send_close(ws) ? 0 : -1;
 }
 
 int websocket_on_peer_close(struct websocket *ws, struct str body)
 {
     (void)body;
-    if (ws && !ws->is_closing) {
-        client_flush(ws->session.client);
+    if (ws && ws->is_closing) {
+        return -1; /* the answer to our own Close: that is all */
+    }
+    if (ws) {
+        client_flush(ws->session.client); /* as far as it goes */
         ws->is_closing = true;
         client_disconnect(ws->session.client, &close_by_peer);
     }

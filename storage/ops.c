@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Lists of operations and their hand-over between the loop and the storage's threads. Inbox and
- * outbox may be used from any thread; a list belongs to one. */
+ * completions may be used from any thread; a list belongs to one. */
 #include "storage/ops.h"
 
 #include <assert.h>
@@ -158,46 +158,46 @@ bool inbox_take(struct inbox *inbox, int64_t until_ms, struct op_list *ret_list)
     return goes_on;
 }
 
-enum status outbox_init(struct outbox *outbox, uv_async_t *wake)
+enum status completions_init(struct completions *completions, uv_async_t *wake)
 {
-    *outbox = (struct outbox){.wake = wake};
-    return pthread_mutex_init(&outbox->mutex, NULL) == 0 ? STATUS_OK : STATUS_NO_MEMORY;
+    *completions = (struct completions){.wake = wake};
+    return pthread_mutex_init(&completions->mutex, NULL) == 0 ? STATUS_OK : STATUS_NO_MEMORY;
 }
 
-void outbox_release(struct outbox *outbox)
+void completions_release(struct completions *completions)
 {
-    assert(op_list_empty(&outbox->list));
-    pthread_mutex_destroy(&outbox->mutex);
+    assert(op_list_empty(&completions->list));
+    pthread_mutex_destroy(&completions->mutex);
 }
 
-void outbox_put(struct outbox *outbox, struct op_list *list)
+void completions_put(struct completions *completions, struct op_list *list)
 {
-    pthread_mutex_lock(&outbox->mutex);
-    op_list_join(&outbox->list, list);
-    pthread_mutex_unlock(&outbox->mutex);
-    uv_async_send(outbox->wake);
+    pthread_mutex_lock(&completions->mutex);
+    op_list_join(&completions->list, list);
+    pthread_mutex_unlock(&completions->mutex);
+    uv_async_send(completions->wake);
 }
 
-void outbox_put_one(struct outbox *outbox, struct storage_op *op)
+void completions_put_one(struct completions *completions, struct storage_op *op)
 {
     struct op_list list = {0};
     op_list_push(&list, op);
-    outbox_put(outbox, &list);
+    completions_put(completions, &list);
 }
 
-void outbox_thread_ended(struct outbox *outbox)
+void completions_thread_ended(struct completions *completions)
 {
-    pthread_mutex_lock(&outbox->mutex);
-    outbox->n_ended++;
-    pthread_mutex_unlock(&outbox->mutex);
-    uv_async_send(outbox->wake);
+    pthread_mutex_lock(&completions->mutex);
+    completions->n_ended++;
+    pthread_mutex_unlock(&completions->mutex);
+    uv_async_send(completions->wake);
 }
 
-unsigned outbox_take(struct outbox *outbox, struct op_list *list)
+unsigned completions_take(struct completions *completions, struct op_list *list)
 {
-    pthread_mutex_lock(&outbox->mutex);
-    op_list_join(list, &outbox->list);
-    unsigned n_ended = outbox->n_ended;
-    pthread_mutex_unlock(&outbox->mutex);
+    pthread_mutex_lock(&completions->mutex);
+    op_list_join(list, &completions->list);
+    unsigned n_ended = completions->n_ended;
+    pthread_mutex_unlock(&completions->mutex);
     return n_ended;
 }

@@ -1,4 +1,4 @@
-/* Operations on their way: lists of them, the inbox of a thread, and the outbox in which both
+/* Operations on their way: lists of them, the inbox of a thread, and the completions in which both
  * threads leave what is finished for the loop. An operation belongs to whoever has it in a list.
  * The locks are held only to link and unlink lists. */
 #ifndef BELFRY_STORAGE_OPS_H
@@ -61,20 +61,20 @@ void inbox_close(struct inbox *inbox);
  * takes all, maybe nothing. False: it is closed and empty. */
 bool inbox_take(struct inbox *inbox, int64_t until_ms, struct op_list *ret_list);
 
-struct outbox {
+struct completions {
     pthread_mutex_t mutex;
     uv_async_t *wake; /* sent after each change */
     struct op_list list;
     unsigned n_ended; /* threads */
 };
-enum status outbox_init(struct outbox *outbox, uv_async_t *wake) MUST_CHECK;
-void outbox_release(struct outbox *outbox);
+enum status completions_init(struct completions *completions, uv_async_t *wake) MUST_CHECK;
+void completions_release(struct completions *completions);
 /* Moves all of list into it, and wakes the loop. */
-void outbox_put(struct outbox *outbox, struct op_list *list);
-void outbox_put_one(struct outbox *outbox, struct storage_op *op);
+void completions_put(struct completions *completions, struct op_list *list);
+void completions_put_one(struct completions *completions, struct storage_op *op);
 /* The last that a thread does. */
-void outbox_thread_ended(struct outbox *outbox);
+void completions_thread_ended(struct completions *completions);
 /* Moves all to the end of list; how many threads have ended. */
-unsigned outbox_take(struct outbox *outbox, struct op_list *list);
+unsigned completions_take(struct completions *completions, struct op_list *list);
 
 #endif

@@ -18,7 +18,7 @@ struct reader {
     struct reads *reads;
     struct writer *writer;
     struct inbox inbox;
-    struct outbox *outbox;
+    struct completions *completions;
     pthread_t thread;
     bool started;
 };
@@ -30,7 +30,7 @@ static void close_connection(struct reader *r)
     db_close(&r->db);
 }
 
-enum status reader_create(const char *path, struct writer *writer, struct outbox *outbox,
+enum status reader_create(const char *path, struct writer *writer, struct completions *completions,
                           struct reader **ret_reader)
 {
     struct reader *r = calloc(1, sizeof(*r));
@@ -38,7 +38,7 @@ enum status reader_create(const char *path, struct writer *writer, struct outbox
         return STATUS_NO_MEMORY;
     }
     r->writer = writer;
-    r->outbox = outbox;
+    r->completions = completions;
     enum status status = inbox_init(&r->inbox);
     if (status != STATUS_OK) {
         free(r);
@@ -94,7 +94,7 @@ static void finish(struct reader *r, struct storage_op *op)
         status = STATUS_IO;
     }
     op_set_status(op, status);
-    outbox_put_one(r->outbox, op);
+    completions_put_one(r->completions, op);
 }
 
 static void *run(void *arg)
@@ -108,7 +108,7 @@ static void *run(void *arg)
         }
     }
     close_connection(r);
-    outbox_thread_ended(r->outbox);
+    completions_thread_ended(r->completions);
     return NULL;
 }
 

@@ -9,11 +9,12 @@ struct reader;
 struct writer;
 
 /* Opens the connection; the file has been opened by the writer. */
-enum status reader_create(const char *path, struct writer *writer, struct outbox *outbox,
+enum status reader_create(const char *path, struct writer *writer, struct completions *completions,
                           struct reader **ret_reader) MUST_CHECK;
 enum status reader_start(struct reader *reader) MUST_CHECK;
 void reader_put(struct reader *reader, struct storage_op *op);
-/* The thread finishes what it has, closes the connection and counts itself out in the outbox. */
+/* The thread finishes what it has, closes the connection and counts itself out in the completions.
+ */
 void reader_stop(struct reader *reader);
 /* Waits for the thread if it was started. Accepts NULL. */
 void reader_destroy(struct reader *reader);

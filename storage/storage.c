@@ -30,8 +30,8 @@ enum storage_state {
 struct storage {
     enum storage_state state;
     uv_async_t wake;
-    struct outbox outbox;
-    struct op_list arrived; /* taken from the outbox, to be delivered */
+    struct completions completions;
+    struct op_list arrived; /* taken from the completions, to be delivered */
     unsigned n_ended;       /* threads */
     struct writer *writer;
     struct reader *reader; /* NULL with STORAGE_MEMORY */
@@ -63,7 +63,7 @@ static void free_storage(uv_handle_t *handle)
     if (s->closed) {
         s->closed(s->closed_arg);
     }
-    outbox_release(&s->outbox);
+    completions_release(&s->completions);
     free(s);
 }
 
@@ -75,10 +75,10 @@ static enum status open_connections(struct storage *s, const struct storage_opti
         status = file_lock_take(options->path, &s->lock_fd);
     }
     if (status == STATUS_OK) {
-        status = writer_create(options->path, options->durability, &s->outbox, &s->writer);
+        status = writer_create(options->path, options->durability, &s->completions, &s->writer);
     }
     if (status == STATUS_OK && has_file) {
-        status = reader_create(options->path, s->writer, &s->outbox, &s->reader);
+        status = reader_create(options->path, s->writer, &s->completions, &s->reader);
     }
     return status;
 }
@@ -106,7 +106,7 @@ static enum status create(uv_loop_t *loop, size_t queue_max_size, struct storage
     }
     s->lock_fd = -1;
     s->queue_max_size = queue_max_size;
-    enum status status = outbox_init(&s->outbox, &s->wake);
+    enum status status = completions_init(&s->completions, &s->wake);
     if (status != STATUS_OK) {
         goto fail;
     }
@@ -114,7 +114,7 @@ static enum status create(uv_loop_t *loop, size_t queue_max_size, struct storage
     if (rc != 0) {
         log_error("storage", "no_handle", log_s("error", uv_strerror(rc)));
         status = STATUS_IO;
-        outbox_release(&s->outbox);
+        completions_release(&s->completions);
         goto fail;
     }
     s->wake.data = s;
@@ -164,7 +164,7 @@ void storage_append(struct storage *s, struct storage_append *append)
     size_t size = op_append_size(append);
     if (size > s->queue_max_size || s->stats.queue_bytes > s->queue_max_size - size) {
         op_set_status(&append->op, STATUS_OVERLOADED);
-        outbox_put_one(&s->outbox, &append->op);
+        completions_put_one(&s->completions, &append->op);
         return;
     }
     s->stats.queue_bytes += size;
@@ -242,7 +242,7 @@ static void finish(struct storage *s, struct storage_op *op)
 static void deliver(uv_async_t *wake)
 {
     struct storage *s = wake->data;
-    s->n_ended = outbox_take(&s->outbox, &s->arrived);
+    s->n_ended = completions_take(&s->completions, &s->arrived);
     uint64_t until_ns = uv_hrtime() + DELIVERY_SLICE_NS;
     struct storage_op *op;
     for (unsigned n = 1; (op = op_list_pop(&s->arrived)); n++) {

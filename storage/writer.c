@@ -36,7 +36,7 @@ struct writer {
     struct sweep *sweep;
     struct sweep_due sweep_due;
     struct inbox inbox;
-    struct outbox *outbox;
+    struct completions *completions;
     pthread_t thread;
     bool started;
     bool has_file;
@@ -87,13 +87,13 @@ static enum status prepare(struct writer *w)
 }
 
 enum status writer_create(const char *path, enum storage_durability durability,
-                          struct outbox *outbox, struct writer **ret_writer)
+                          struct completions *completions, struct writer **ret_writer)
 {
     struct writer *w = calloc(1, sizeof(*w));
     if (!w) {
         return STATUS_NO_MEMORY;
     }
-    w->outbox = outbox;
+    w->completions = completions;
     w->has_file = durability != STORAGE_MEMORY;
     w->restart_frames = RESTART_FRAMES;
     enum status status = inbox_init(&w->inbox);
@@ -244,7 +244,7 @@ static void work(struct writer *w, struct op_list *waiting)
         } else {
             fail_group(w, &group, status);
         }
-        outbox_put(w->outbox, &group);
+        completions_put(w->completions, &group);
         checkpoint_if_due(w);
         sweep_run(w->sweep);
     }
@@ -263,7 +263,7 @@ static void *run(void *arg)
         checkpoint(w, SQLITE_CHECKPOINT_TRUNCATE);
     }
     close_connection(w);
-    outbox_thread_ended(w->outbox);
+    completions_thread_ended(w->completions);
     return NULL;
 }
 
