@@ -1,1 +1,9 @@
-# belfry_unit_test(hub module)
+foreach(module channel_template feed merge namespaces outbox publication tail token)
+    belfry_unit_test(hub ${module})
+endforeach()
+
+# Tokens are made with a library of their own: what checks them shall not make them.
+pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
+foreach(module token)
+    target_link_libraries(test_${module} PRIVATE PkgConfig::CRYPTO)
+endforeach()

@@ -1,0 +1,32 @@
+// One HTTP request on its own connection, so that a restarted server never meets a stale pooled one.
+//
+//   const { status, headers, text, json } = await request(port, 'POST', '/api/info', { headers, body });
+//   body: a string or Buffer is sent as it is, anything else as JSON. json: undefined if the body is none.
+import http from 'node:http';
+
+export function request(port, method, path, { headers = {}, body, host = '127.0.0.1' } = {}) {
+  const bytes = body === undefined || typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
+  return new Promise((resolve, reject) => {
+    const length = bytes === undefined ? {} : { 'content-length': Buffer.byteLength(bytes) };
+    const outgoing = http.request({ host, port, method, path, agent: false, headers: { ...length, ...headers } });
+    outgoing.once('error', reject);
+    outgoing.once('response', incoming => {
+      const parts = [];
+      incoming.on('data', part => parts.push(part));
+      incoming.once('error', reject);
+      incoming.once('end', () => {
+        const text = Buffer.concat(parts).toString();
+        resolve({ status: incoming.statusCode, headers: incoming.headers, text, json: parsed(text) });
+      });
+    });
+    outgoing.end(bytes);
+  });
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,141 @@
+// A real belfry with a configuration of the test's own, on a free port of 127.0.0.1.
+//
+//   const hub = await startHub(t, { config: { client: { insecure: true }, ... } });
+//       t: the context of node:test, which ends the hub and removes its folder after the test; or null
+//       config: merged over defaultConfig() below; http_server.port 0 = a free port
+//       env: further environment; args: further arguments; dir: a folder to use and keep;
+//       wrapper: ['valgrind', ...] put before the program
+//
+//   hub.port  hub.url 'http://127.0.0.1:PORT'  hub.wsUrl 'ws://.../connection/websocket'
+//   hub.dir   its folder: belfry.json, belfry.sqlite     hub.pid   hub.key   the API key
+//   hub.lines every line of its log so far; await hub.waitForLine(line => ...)
+//
+//   const result = await hub.call('publish', { channel, data });   // POST /api/publish, fails on an error
+//   const { status, json } = await hub.api('publish', { ... });    // the same, but any answer is good
+//   await hub.api('info', {}, { key: 'wrong' }); await hub.api('info', 'no json')
+//   await hub.request('GET', '/health')               // anything else: { status, headers, text, json }
+//
+//   await hub.stop()      SIGTERM; fails unless it exits with 0
+//   await hub.kill9()     SIGKILL, waits for the end
+//   await hub.restart()   starts it again: same port, folder and configuration (give { config } to change it)
+//
+// A hub that ended by itself during the test makes the test fail.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { request } from './http.mjs';
+import { startProcess } from './process.mjs';
+
+export const API_KEY = 'test-api-key';
+
+const BIN = process.env.BELFRY_BIN ?? fileURLToPath(new URL('../../../build/release/belfry', import.meta.url));
+
+/** What every test's hub has unless its config says otherwise. */
+export function defaultConfig(dir) {
+  return {
+    http_server: { address: '127.0.0.1', port: 0 },
+    http_api: { key: API_KEY },
+    health: { enabled: true },
+    client: { allowed_origins: ['*'] },
+    storage: { path: join(dir, 'belfry.sqlite') },
+  };
+}
+
+function isObject(value) {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
+}
+
+/** over's keys win; objects are merged, lists replaced. */
+export function merged(base, over) {
+  const result = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    result[key] = isObject(value) && isObject(base[key]) ? merged(base[key], value) : value;
+  }
+  return result;
+}
+
+class Hub {
+  #config;
+  #options;
+  #child;
+  #endWanted = false;
+
+  constructor(dir, config, options) {
+    this.dir = dir;
+    this.#config = merged(defaultConfig(dir), config);
+    this.#options = options;
+  }
+
+  get pid() { return this.#child.pid; }
+  get lines() { return this.#child.lines; }
+  get key() { return this.#config.http_api.key; }
+  get url() { return `http://127.0.0.1:${this.port}`; }
+  get wsUrl() { return `ws://127.0.0.1:${this.port}/connection/websocket`; }
+
+  async start() {
+    const { env, args = [], wrapper = [] } = this.#options;
+    const file = join(this.dir, 'belfry.json');
+    await writeFile(file, JSON.stringify(this.#config, null, 2));
+    const [program, ...rest] = [...wrapper, BIN, 'serve', '--config', file, ...args];
+    this.#endWanted = false;
+    this.#child = startProcess(program, rest, { env, label: 'hub' });
+    const line = await this.#child.waitForLine(text => / server listening /.test(text) && / port=\d+/.test(text));
+    this.port = Number(/ port=(\d+)/.exec(line)[1]);
+    this.#config.http_server.port = this.port;
+  }
+
+  waitForLine(matches, options) { return this.#child.waitForLine(matches, options); }
+
+  request(method, path, options) { return request(this.port, method, path, options); }
+
+  api(method, body = {}, { key = this.key, headers = {} } = {}) {
+    const auth = key === null ? {} : { 'x-api-key': key };
+    return this.request('POST', `/api/${method}`, { body, headers: { 'content-type': 'application/json', ...auth, ...headers } });
+  }
+
+  async call(method, body = {}) {
+    const { status, json, text } = await this.api(method, body);
+    assert.equal(status, 200, `${method}: ${status} ${text}`);
+    assert.ok(json?.result, `${method}: ${text}`);
+    return json.result;
+  }
+
+  async stop() {
+    this.#endWanted = true;
+    const { code, signal } = await this.#child.end('SIGTERM');
+    assert.equal(code, 0, `hub ended with code ${code}, signal ${signal}:\n${this.#child.recent()}`);
+  }
+
+  async kill9() {
+    this.#endWanted = true;
+    await this.#child.end('SIGKILL');
+  }
+
+  async restart({ config } = {}) {
+    if (config) this.#config = merged(this.#config, config);
+    await this.start();
+  }
+
+  /** After the test: the hub must still be there, unless the test ended it, and must end well. */
+  async cleanUp() {
+    if (!this.#child) return;
+    if (!this.#endWanted) await this.stop();
+  }
+}
+
+export async function startHub(t, { config = {}, dir, ...options } = {}) {
+  const folder = dir ?? (await mkdtemp(join(tmpdir(), 'belfry-test-')));
+  const hub = new Hub(folder, config, options);
+  t?.after(async () => {
+    try {
+      await hub.cleanUp();
+    } finally {
+      if (!dir) await rm(folder, { recursive: true, force: true });
+    }
+  });
+  await hub.start();
+  return hub;
+}

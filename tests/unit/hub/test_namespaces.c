@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/* Names, namespaces, retention, and every combination of who may do what. */
+#include "hub/namespaces.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static struct channel_options options;
+
+static enum status read_options(const char *text, struct config_errors *errors)
+{
+    return config_read(str_of(text), "test", &channel_options_shape, &options, errors);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    struct config_errors errors;
+    enum status status = read_options("{\"max_length\":20,\"history_meta_ttl\":\"10h\","
+                              "\"without_namespace\":{\"presence\":true},\"namespaces\":["
+                              "{\"name\":\"news\",\"history_size\":10,\"history_ttl\":\"5m\"},"
+                              "{\"name\":\"ne\",\"history_size\":3,\"history_ttl\":\"1m\","
+                              "\"history_meta_ttl\":\"2h\"}]}",
+                              &errors);
+    assert_int_equal(status, STATUS_OK);
+    config_errors_release(&errors);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    config_release(&channel_options_shape, &options);
+    return 0;
+}
+
+static void check_find(struct str channel, const char *expected)
+{
+    const struct namespace_options *ns = NULL;
+    assert_int_equal(namespace_find(&options, channel, &ns), STATUS_OK);
+    assert_string_equal(ns->name ? ns->name : "", expected);
+}
+
+static void check_refused(struct str channel, enum status expected)
+{
+    const struct namespace_options *ns = NULL;
+    assert_int_equal(namespace_find(&options, channel, &ns), expected);
+    assert_null(ns);
+}
+
+static void finds_the_namespace_of_a_name(void **state)
+{
+    (void)state;
+    check_find(STR("hello"), "");
+    check_find(STR("news"), "");
+    check_find(STR("news:"), "news");
+    check_find(STR("news:a:b"), "news");
+    check_find(STR("ne:ws"), "ne");
+    check_find(STR("$news:secret"), "news");
+    check_find(STR("$hello"), "");
+    check_find(STR("$"), "");
+    check_find(STR(" "), "");
+    check_find(STR("~"), "");
+}
+
+static void refuses_unknown_namespaces(void **state)
+{
+    (void)state;
+    check_refused(STR("new:a"), STATUS_UNKNOWN_CHANNEL);
+    check_refused(STR("newss:a"), STATUS_UNKNOWN_CHANNEL);
+    check_refused(STR("News:a"), STATUS_UNKNOWN_CHANNEL);
+    check_refused(STR(":a"), STATUS_UNKNOWN_CHANNEL);
+    check_refused(STR("$$news:a"), STATUS_UNKNOWN_CHANNEL);
+    check_refused(STR("$:"), STATUS_UNKNOWN_CHANNEL);
+}
+
+static void refuses_what_is_no_name(void **state)
+{
+    (void)state;
+    check_refused(STR_EMPTY, STATUS_INVALID);
+    check_refused(STR("news:\xc3\xa9"), STATUS_INVALID);
+    check_refused(STR("a\tb"), STATUS_INVALID);
+    check_refused(STR("a\x7f"), STATUS_INVALID);
+    check_refused(STR("a\0b"), STATUS_INVALID);
+    check_refused(STR("a\n"), STATUS_INVALID);
+    check_refused(STR("\xff"), STATUS_INVALID);
+    check_refused(STR("123456789012345678901"), STATUS_INVALID);
+    check_find(STR("12345678901234567890"), "");
+}
+
+static void a_dollar_makes_it_private(void **state)
+{
+    (void)state;
+    assert_true(channel_is_private(STR("$a")));
+    assert_true(channel_is_private(STR("$")));
+    assert_false(channel_is_private(STR("a$")));
+    assert_false(channel_is_private(STR_EMPTY));
+}
+
+static void check_retention(struct str channel, int64_t size, int64_t ttl_ms, int64_t meta_ttl_ms)
+{
+    const struct namespace_options *ns = NULL;
+    assert_int_equal(namespace_find(&options, channel, &ns), STATUS_OK);
+    struct storage_retention r = namespace_retention(&options, ns);
+    assert_int_equal(r.size, size);
+    assert_int_equal(r.ttl_ms, ttl_ms);
+    assert_int_equal(r.meta_ttl_ms, meta_ttl_ms);
+    assert_int_equal(namespace_has_history(ns), size > 0);
+}
+
+static void retention_is_the_namespaces(void **state)
+{
+    (void)state;
+    check_retention(STR("news:a"), 10, 300000, 36000000);
+    check_retention(STR("ne:a"), 3, 60000, 7200000);
+    check_retention(STR("a"), 0, 0, 36000000);
+}
+
+/* Written in the words of the protocol: an anonymous client needs the namespace's consent, and then
+ * the same as any other. */
+static bool may(const struct access_options *access, bool is_anonymous, bool is_subscribed)
+{
+    bool as_client = access->for_client;
+    bool as_subscriber = access->for_subscriber && is_subscribed;
+    bool is_welcome = !is_anonymous || access->for_anonymous;
+    return is_welcome && (as_client || as_subscriber);
+}
+
+static struct access_options *access_for(struct namespace_options *ns, enum access_action action)
+{
+    struct access_options *all[] = {[ACCESS_SUBSCRIBE] = &ns->subscribe,
+                                    [ACCESS_PUBLISH] = &ns->publish,
+                                    [ACCESS_PRESENCE] = &ns->presence_access,
+                                    [ACCESS_HISTORY] = &ns->history_access};
+    return all[action];
+}
+
+static void every_combination_of_access(void **state)
+{
+    (void)state;
+    for (int action = ACCESS_SUBSCRIBE; action <= ACCESS_HISTORY; action++) {
+        for (unsigned bits = 0; bits < 32; bits++) {
+            struct access_options access = {bits & 1, bits & 2, bits & 4};
+            bool is_anonymous = bits & 8;
+            bool is_subscribed = bits & 16;
+            /* the others say the opposite: they must not count */
+            struct access_options other = {!(bits & 1), !(bits & 2), !(bits & 4)};
+            struct namespace_options ns = {
+                .subscribe = other, .publish = other, .presence_access = other,
+                .history_access = other};
+            *access_for(&ns, (enum access_action)action) = access;
+            assert_int_equal(
+                namespace_allows(&ns, (enum access_action)action, is_anonymous, is_subscribed),
+                may(&access, is_anonymous, is_subscribed));
+        }
+    }
+}
+
+static void each_key_opens_its_own_door(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        enum access_action action;
+        bool is_anonymous;
+        bool is_subscribed;
+        const char *also; /* a key that is needed beside it, or NULL */
+    } doors[] = {
+        {"allow_subscribe_for_client", ACCESS_SUBSCRIBE, false, false, NULL},
+        {"allow_subscribe_for_anonymous", ACCESS_SUBSCRIBE, true, false,
+         "allow_subscribe_for_client"},
+        {"allow_publish_for_client", ACCESS_PUBLISH, false, false, NULL},
+        {"allow_publish_for_subscriber", ACCESS_PUBLISH, false, true, NULL},
+        {"allow_publish_for_anonymous", ACCESS_PUBLISH, true, false, "allow_publish_for_client"},
+        {"allow_presence_for_client", ACCESS_PRESENCE, false, false, NULL},
+        {"allow_presence_for_subscriber", ACCESS_PRESENCE, false, true, NULL},
+        {"allow_presence_for_anonymous", ACCESS_PRESENCE, true, false,
+         "allow_presence_for_client"},
+        {"allow_history_for_client", ACCESS_HISTORY, false, false, NULL},
+        {"allow_history_for_subscriber", ACCESS_HISTORY, false, true, NULL},
+        {"allow_history_for_anonymous", ACCESS_HISTORY, true, false, "allow_history_for_client"},
+    };
+    for (size_t i = 0; i < sizeof(doors) / sizeof(doors[0]); i++) {
+        for (int with_key = 0; with_key <= 1; with_key++) {
+            char text[256];
+            snprintf(text, sizeof(text), "{\"without_namespace\":{\"%s\":%s,\"%s\":true}}",
+                     doors[i].key, with_key ? "true" : "false",
+                     doors[i].also ? doors[i].also : "presence");
+            struct channel_options mine;
+            struct config_errors errors;
+            assert_int_equal(
+                config_read(str_of(text), "test", &channel_options_shape, &mine, &errors),
+                STATUS_OK);
+            assert_int_equal(namespace_allows(&mine.without_namespace, doors[i].action,
+                                              doors[i].is_anonymous, doors[i].is_subscribed),
+                             with_key);
+            config_errors_release(&errors);
+            config_release(&channel_options_shape, &mine);
+        }
+    }
+}
+
+static void check_wrong(const char *text, const char *path)
+{
+    struct channel_options mine;
+    struct config_errors errors;
+    assert_int_equal(config_read(str_of(text), "test", &channel_options_shape, &mine, &errors),
+                     STATUS_INVALID);
+    assert_int_equal(errors.n_texts, 1);
+    assert_non_null(strstr(errors.texts[0], path));
+    config_errors_release(&errors);
+    config_release(&channel_options_shape, &mine);
+}
+
+static void contradictions_are_refused(void **state)
+{
+    (void)state;
+    check_wrong("{\"without_namespace\":{\"history_size\":1}}", "history_ttl");
+    check_wrong("{\"without_namespace\":{\"history_ttl\":\"1s\"}}", "history_size");
+    check_wrong("{\"without_namespace\":{\"force_recovery\":true}}", "force_recovery");
+    check_wrong("{\"without_namespace\":{\"force_positioning\":true}}", "force_positioning");
+    check_wrong("{\"without_namespace\":{\"history_size\":1,\"history_ttl\":\"2s\","
+                "\"history_meta_ttl\":\"1s\"}}",
+                "history_meta_ttl");
+    check_wrong("{\"namespaces\":[{\"name\":\"a\"}]}", "namespaces[0].name");
+    check_wrong("{\"namespaces\":[{\"name\":\"a b\"}]}", "namespaces[0].name");
+    check_wrong("{\"namespaces\":[{\"name\":\"ab\"},{\"name\":\"ab\"}]}", "namespaces[1].name");
+    check_wrong("{\"history_meta_ttl\":\"1s\",\"namespaces\":[{\"name\":\"ab\",\"history_size\":1,"
+                "\"history_ttl\":\"2s\"}]}",
+                "namespaces[0].history_ttl");
+    check_wrong("{\"history_meta_ttl\":\"1s\",\"without_namespace\":{\"history_size\":1,"
+                "\"history_ttl\":\"2s\"}}",
+                "without_namespace");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_the_namespace_of_a_name),
+        cmocka_unit_test(refuses_unknown_namespaces),
+        cmocka_unit_test(refuses_what_is_no_name),
+        cmocka_unit_test(a_dollar_makes_it_private),
+        cmocka_unit_test(retention_is_the_namespaces),
+        cmocka_unit_test(every_combination_of_access),
+        cmocka_unit_test(each_key_opens_its_own_door),
+        cmocka_unit_test(contradictions_are_refused),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

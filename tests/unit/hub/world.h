@@ -1,0 +1,426 @@
+/* What the tests of hub/ and protocols/ share: a real hub on a real loop, with a real storage, and
+ * peers: clients whose transport writes into memory. Knows no test library, so that fuzz targets can
+ * use it too: what must not fail here ends the program. */
+#ifndef BELFRY_TESTS_HUB_WORLD_H
+#define BELFRY_TESTS_HUB_WORLD_H
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/json_span.h"
+#include "base/log.h"
+#include "hub/client.h"
+#include "hub/hub.h"
+
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            (void)fprintf(stderr, "%s:%d: required: %s\n", __FILE__, __LINE__, #condition);        \
+            abort();                                                                               \
+        }                                                                                          \
+    } while (0)
+
+struct world {
+    struct loop *loop;
+    struct deadlines *deadlines;
+    struct storage *storage;
+    struct fetch_pool *pool;
+    struct client_options client_options;
+    struct channel_options channel_options;
+    struct upstreams_options upstreams_options;
+    struct config_list feeds;
+    struct hub *hub;
+    char folder[64]; /* "" without a file */
+    char path[96];
+};
+
+/* JSON texts; NULL: all defaults. */
+struct world_options {
+    const char *client;
+    const char *channel;
+    const char *upstreams;
+    const char *feeds[4]; /* one feed each */
+    bool has_file;
+};
+
+static inline void world_turn(struct world *w)
+{
+    uv_run(loop_uv(w->loop), UV_RUN_ONCE);
+}
+
+/* The test's time limit is ctest's. */
+#define WAIT_FOR(world, condition)                                                                 \
+    do {                                                                                           \
+        while (!(condition)) {                                                                     \
+            world_turn(world);                                                                     \
+        }                                                                                          \
+    } while (0)
+
+/* --- making --- */
+
+static inline void world_read(const char *text, const struct config_shape *shape, void *object)
+{
+    struct config_errors errors;
+    enum status status = config_read(str_of(text ? text : "{}"), "test", shape, object, &errors);
+    for (size_t i = 0; i < errors.n_texts; i++) {
+        (void)fprintf(stderr, "%s\n", errors.texts[i]);
+    }
+    REQUIRE(status == STATUS_OK);
+    config_errors_release(&errors);
+}
+
+static inline void world_read_feeds(struct world *w, const struct world_options *options)
+{
+    size_t n = 0;
+    while (n < sizeof(options->feeds) / sizeof(options->feeds[0]) && options->feeds[n]) {
+        n++;
+    }
+    struct feed_options *all = calloc(n + 1, sizeof(*all));
+    REQUIRE(all);
+    for (size_t i = 0; i < n; i++) {
+        world_read(options->feeds[i], &feed_options_shape, &all[i]);
+    }
+    w->feeds = (struct config_list){.items = all, .n_items = n};
+}
+
+static inline void world_open_storage(struct world *w)
+{
+    struct storage_options options = {.loop = w->loop,
+                                      .path = w->path,
+                                      .durability = w->folder[0] ? STORAGE_NORMAL : STORAGE_MEMORY,
+                                      .queue_max_size = (size_t)64 << 20};
+    REQUIRE(storage_open(&options, &w->storage) == STATUS_OK);
+}
+
+static inline void world_open_hub(struct world *w)
+{
+    struct hub_options options = {.loop = w->loop,
+                                  .deadlines = w->deadlines,
+                                  .storage = w->storage,
+                                  .fetch_pool = w->pool,
+                                  .client = &w->client_options,
+                                  .channel = &w->channel_options,
+                                  .feeds = &w->feeds,
+                                  .upstreams = &w->upstreams_options,
+                                  .version = "0.0.1"};
+    REQUIRE(hub_create(&options, &w->hub) == STATUS_OK);
+}
+
+static inline struct world *world_create(const struct world_options *options)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    REQUIRE(w);
+    log_set_level(LOG_NONE);
+    if (options->has_file) {
+        snprintf(w->folder, sizeof(w->folder), "/tmp/belfry-hub-XXXXXX");
+        REQUIRE(mkdtemp(w->folder));
+        snprintf(w->path, sizeof(w->path), "%s/hub.db", w->folder);
+    }
+    world_read(options->client, &client_options_shape, &w->client_options);
+    world_read(options->channel, &channel_options_shape, &w->channel_options);
+    world_read(options->upstreams, &upstreams_options_shape, &w->upstreams_options);
+    world_read_feeds(w, options);
+    REQUIRE(loop_create(&w->loop) == STATUS_OK);
+    REQUIRE(deadlines_create(w->loop, 5, 64, &w->deadlines) == STATUS_OK);
+    struct fetch_pool_options pool = {
+        .loop = w->loop, .max_concurrent = 8, .max_waiting = 8, .user_agent = "test"};
+    REQUIRE(fetch_pool_create(&pool, &w->pool) == STATUS_OK);
+    world_open_storage(w);
+    world_open_hub(w);
+    return w;
+}
+
+/* --- ending --- */
+
+static inline void world_note(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static inline void world_close_storage(struct world *w)
+{
+    bool closed = false;
+    storage_close(w->storage, world_note, &closed);
+    WAIT_FOR(w, closed);
+}
+
+/* As if the program had ended and were started again. All peers must be gone. */
+static inline void world_restart(struct world *w)
+{
+    WAIT_FOR(w, hub_is_idle(w->hub));
+    hub_destroy(w->hub);
+    world_close_storage(w);
+    world_open_storage(w);
+    world_open_hub(w);
+}
+
+static inline void world_remove_files(struct world *w)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-lock", "-journal"};
+    for (size_t i = 0; w->folder[0] && i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        char name[128];
+        snprintf(name, sizeof(name), "%s%s", w->path, suffixes[i]);
+        unlink(name);
+    }
+    REQUIRE(!w->folder[0] || rmdir(w->folder) == 0);
+}
+
+/* All peers must be gone. */
+static inline void world_destroy(struct world *w)
+{
+    WAIT_FOR(w, hub_is_idle(w->hub));
+    hub_destroy(w->hub);
+    world_close_storage(w);
+    fetch_pool_destroy(w->pool);
+    deadlines_destroy(w->deadlines);
+    loop_destroy(w->loop);
+    struct feed_options *feeds = w->feeds.items;
+    for (size_t i = 0; i < w->feeds.n_items; i++) {
+        config_release(&feed_options_shape, &feeds[i]);
+    }
+    free(feeds);
+    config_release(&client_options_shape, &w->client_options);
+    config_release(&channel_options_shape, &w->channel_options);
+    config_release(&upstreams_options_shape, &w->upstreams_options);
+    world_remove_files(w);
+    free(w);
+}
+
+/* --- a wire format that is easy to read: "news:a 3 {..}" --- */
+
+static inline void plain_publication(struct buf *out, struct str channel,
+                                     const struct publication *p)
+{
+    buf_append(out, channel);
+    buf_append_char(out, ' ');
+    buf_append_u64(out, p->offset);
+    buf_append_char(out, ' ');
+    buf_append(out, p->data);
+}
+
+static inline void plain_unsubscribe(struct buf *out, struct str channel,
+                                     const struct disconnect *why)
+{
+    buf_append(out, channel);
+    buf_printf(out, " ends %u", why->code);
+}
+
+static const struct wire_format plain_format = {
+    .index = 1,
+    .separator = '|',
+    .publication = plain_publication,
+    .unsubscribe = plain_unsubscribe,
+    .ping = {"ping", 4},
+};
+
+/* --- peers --- */
+
+struct peer {
+    struct world *world;
+    struct client *client; /* NULL: gone */
+    struct buf received;   /* messages, each followed by a newline */
+    size_t n_messages;
+    bool is_blocked; /* takes no message; peer_unblock() */
+    unsigned room;   /* how many messages until it blocks itself; 0: any number */
+    const struct disconnect *why; /* the close that was asked for */
+    unsigned n_closes;
+    void (*on_send)(struct peer *peer);
+};
+
+static inline bool peer_can_send(void *conn)
+{
+    const struct peer *p = conn;
+    return !p->is_blocked;
+}
+
+static inline bool peer_send(void *conn, char *payload, size_t len)
+{
+    struct peer *p = conn;
+    if (p->is_blocked) {
+        return false;
+    }
+    memset(payload - FRAME_HEADROOM, 0xee, FRAME_HEADROOM); /* as a transport may */
+    buf_append(&p->received, (struct str){payload, len});
+    buf_append_char(&p->received, '\n');
+    REQUIRE(!buf_failed(&p->received));
+    p->n_messages++;
+    if (p->room > 0 && --p->room == 0) {
+        p->is_blocked = true;
+    }
+    if (p->on_send) {
+        p->on_send(p);
+    }
+    return true;
+}
+
+static inline void peer_close(void *conn, const struct disconnect *why)
+{
+    struct peer *p = conn;
+    p->why = why;
+    p->n_closes++;
+}
+
+static const struct client_transport plain_transport = {
+    .name = "test",
+    .format = &plain_format,
+    .send = peer_send,
+    .can_send = peer_can_send,
+    .close = peer_close,
+};
+
+/* Connected to nothing yet: no connect command was given. */
+static inline void peer_open_with(struct peer *p, struct world *w,
+                                  const struct client_transport *transport)
+{
+    *p = (struct peer){.world = w};
+    buf_init(&p->received, (size_t)64 << 20);
+    p->client = client_create(w->hub, transport, p);
+    REQUIRE(p->client);
+}
+
+static inline void peer_open(struct peer *p, struct world *w)
+{
+    peer_open_with(p, w, &plain_transport);
+}
+
+/* Opens and connects without a token. */
+static inline void peer_connect(struct peer *p, struct world *w)
+{
+    struct connect_result result;
+    peer_open(p, w);
+    REQUIRE(client_connect(p->client, STR_EMPTY, &result) == STATUS_OK);
+}
+
+static inline void peer_leave(struct peer *p)
+{
+    if (p->client) {
+        client_destroy(p->client);
+        p->client = NULL;
+    }
+}
+
+static inline void peer_release(struct peer *p)
+{
+    peer_leave(p);
+    buf_release(&p->received);
+}
+
+static inline bool peer_unblock(struct peer *p)
+{
+    p->is_blocked = false;
+    return client_flush(p->client);
+}
+
+/* What it received so far, NUL-terminated; valid until the next message. */
+static inline const char *peer_text(struct peer *p)
+{
+    REQUIRE(buf_reserve(&p->received, 1) == STATUS_OK);
+    p->received.ptr[p->received.len] = '\0';
+    return p->received.ptr;
+}
+
+static inline void peer_forget(struct peer *p)
+{
+    buf_clear(&p->received);
+    p->n_messages = 0;
+}
+
+/* --- calls that are waited for --- */
+
+struct subscribe_answer {
+    bool is_done;
+    enum status status;
+    struct subscribe_result result; /* without the publications */
+    char offsets[512];              /* of the publications: "3 4 5 " */
+};
+
+static inline void subscribe_answered(void *arg, enum status status,
+                                      const struct subscribe_result *result)
+{
+    struct subscribe_answer *a = arg;
+    REQUIRE(!a->is_done);
+    a->is_done = true;
+    a->status = status;
+    a->offsets[0] = '\0';
+    REQUIRE((status == STATUS_OK) == (result != NULL));
+    if (!result) {
+        return;
+    }
+    a->result = *result;
+    a->result.publications = NULL;
+    for (size_t i = 0; i < result->n_publications; i++) {
+        size_t len = strlen(a->offsets);
+        snprintf(a->offsets + len, sizeof(a->offsets) - len, "%llu ",
+                 (unsigned long long)result->publications[i]->offset);
+    }
+}
+
+static inline struct subscribe_answer subscribe_with(struct peer *p,
+                                                     const struct subscribe_request *request)
+{
+    struct subscribe_answer a = {.is_done = false};
+    client_subscribe(p->client, request, subscribe_answered, &a);
+    REQUIRE(!a.is_done);
+    WAIT_FOR(p->world, a.is_done);
+    return a;
+}
+
+static inline struct subscribe_answer subscribe(struct peer *p, const char *channel)
+{
+    return subscribe_with(p, &(struct subscribe_request){.channel = str_of(channel)});
+}
+
+static inline struct subscribe_answer recover(struct peer *p, const char *channel,
+                                              const struct storage_position *position)
+{
+    return subscribe_with(p, &(struct subscribe_request){.channel = str_of(channel),
+                                                         .epoch = str_of(position->epoch),
+                                                         .offset = position->offset,
+                                                         .recover = true,
+                                                         .recoverable = true});
+}
+
+struct publish_answer {
+    bool is_done;
+    enum status status;
+    struct storage_position position;
+};
+
+static inline void publish_answered(void *arg, enum status status,
+                                    const struct storage_position *position)
+{
+    struct publish_answer *a = arg;
+    REQUIRE(!a->is_done);
+    a->is_done = true;
+    a->status = status;
+    a->position = *position;
+}
+
+static inline void publish_start(struct world *w, const char *channel, const char *data,
+                                 struct publish_answer *answer)
+{
+    *answer = (struct publish_answer){.is_done = false};
+    struct publish_request request = {.channel = str_of(channel), .data = str_of(data)};
+    hub_publish(w->hub, &request, publish_answered, answer);
+    REQUIRE(!answer->is_done);
+}
+
+/* Until it is answered; what was pushed is delivered later. */
+static inline struct publish_answer publish(struct world *w, const char *channel, const char *data)
+{
+    struct publish_answer a;
+    publish_start(w, channel, data, &a);
+    WAIT_FOR(w, a.is_done);
+    return a;
+}
+
+static inline uint64_t world_n_sent(struct world *w)
+{
+    struct hub_stats stats;
+    hub_stats(w->hub, &stats);
+    return stats.n_messages_sent;
+}
+
+#endif
