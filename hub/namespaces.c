@@ -104,13 +104,21 @@ static const struct config_shape namespace_shape = {
     .check = check_named,
 };
 
+static bool outlives_its_position(const struct channel_options *options,
+                                  const struct namespace_options *ns)
+{
+    return ns->history_meta_ttl_ms == 0 && ns->history_ttl_ms > options->history_meta_ttl_ms;
+}
+
 static void check_channel_options(struct config_reader *reader, void *object)
 {
     const struct channel_options *options = object;
     const struct namespace_options *all = options->namespaces.items;
+    if (outlives_its_position(options, &options->without_namespace)) {
+        config_complain(reader, "history_meta_ttl", NULL, "at least without_namespace.history_ttl");
+    }
     for (size_t i = 0; i < options->namespaces.n_items; i++) {
-        if (all[i].history_ttl_ms > options->history_meta_ttl_ms &&
-            all[i].history_meta_ttl_ms == 0) {
+        if (outlives_its_position(options, &all[i])) {
             config_complain_item(reader, "namespaces", i, "history_ttl", NULL,
                                  "at most channel.history_meta_ttl, or its own history_meta_ttl");
         }
