@@ -89,8 +89,8 @@ static void shutdown_step(struct program *p)
         if (!hub_is_idle(p->hub)) {
             log_warn("main", "shutdown_timeout",
                      log_i("connections", (int64_t)server_n_connections(p->server)));
-            hub_hurry(p->hub);
         }
+        hub_abandon(p->hub);
         server_close(p->server);
         p->state = SHUTDOWN_CLOSING_STORAGE;
         uv_timer_stop(&p->shutdown_timer);

@@ -267,6 +267,9 @@ static bool advance(struct channel *c, struct publication *p,
         begin_new_epoch(c);
     }
     set_top(c, position);
+    if (clock_wall_ms() >= c->tail_expires_ms) { /* what is over does not come back */
+        tail_release(&c->tail);
+    }
     tail_push(&c->tail, p, tail_max_items(c), tail_max_bytes(c));
     c->tail_expires_ms = clock_wall_ms() + c->ns->history_ttl_ms;
     return true;
@@ -349,9 +352,9 @@ static void load_done(struct storage_history *load)
 
 static void start_load(struct channel *c)
 {
-    struct storage_history *load = calloc(1, sizeof(*load));
+    struct storage_history *load = c->hub->is_abandoned ? NULL : calloc(1, sizeof(*load));
     if (!load) {
-        c->load_status = STATUS_NO_MEMORY;
+        c->load_status = c->hub->is_abandoned ? STATUS_CLOSED : STATUS_NO_MEMORY;
         loop_defer(c->hub->loop, &c->answer);
         return;
     }

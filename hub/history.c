@@ -45,6 +45,9 @@ static void refuse(void *arg)
 static enum status check(struct hub *hub, const struct history_request *request,
                          const struct namespace_options **ret_ns)
 {
+    if (hub->is_stopping) {
+        return STATUS_CLOSED;
+    }
     enum status status = namespace_find(hub->channel_options, request->channel, ret_ns);
     if (status != STATUS_OK) {
         return status;

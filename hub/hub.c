@@ -67,6 +67,12 @@ void hub_stop(struct hub *hub)
     hub->is_stopping = true;
 }
 
+void hub_abandon(struct hub *hub)
+{
+    hub->is_stopping = true;
+    hub->is_abandoned = true;
+}
+
 bool hub_is_stopping(const struct hub *hub)
 {
     return hub->is_stopping;

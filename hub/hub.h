@@ -39,6 +39,9 @@ void hub_stop(struct hub *hub);
 bool hub_is_stopping(const struct hub *hub);
 /* Sends clients away with 3001, at most n_max; how many were still left to send away. */
 size_t hub_send_clients_away(struct hub *hub, size_t n_max);
+/* The time for an orderly end is over and the storage will be closed: nothing is read or written
+ * from here on. What is under way ends with STATUS_CLOSED where it would have to. */
+void hub_abandon(struct hub *hub);
 /* Refreshes that still wait for upstreams end now: who asked gets STATUS_CLOSED, nothing is pushed.
  */
 void hub_hurry(struct hub *hub);

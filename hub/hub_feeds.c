@@ -172,7 +172,8 @@ void hub_feed_get(struct hub *hub, struct str feed, struct str params, feed_done
     buf_init(&why, 1024);
     struct feed_instance *instance;
     const struct namespace_options *ns;
-    enum status status = find_instance(hub, feed, params, &instance, &ns, &why);
+    enum status status =
+        hub->is_stopping ? STATUS_CLOSED : find_instance(hub, feed, params, &instance, &ns, &why);
     if (status != STATUS_OK) {
         refuse(hub, status, &why, done, arg);
         return;

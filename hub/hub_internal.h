@@ -23,6 +23,7 @@ struct hub {
     char node[RNG_UUID_SIZE];
     int64_t started_ms;
     bool is_stopping;
+    bool is_abandoned; /* the storage takes no more operations */
 
     struct client *clients; /* a doubly linked list */
     size_t n_clients;       /* authenticated or not */

@@ -453,6 +453,9 @@ static void refresh_step(struct refresh *r)
         if (!r->is_recalled) {
             return;
         }
+        if (r->hub->is_abandoned) {
+            r->status = STATUS_CLOSED;
+        }
         refresh_go(r, r->status == STATUS_OK ? REFRESH_MERGING : REFRESH_ANSWERING);
         if (r->status != STATUS_OK) {
             refresh_step(r);

@@ -156,7 +156,7 @@ static void start_read(struct subscribe *s)
     storage_history(s->hub->storage, &s->read);
 }
 
-/* True: the recovery is decided. False: a read was started. */
+/* True: the recovery is decided (or the storage is closed). False: a read was started. */
 static bool recover(struct subscribe *s)
 {
     const struct storage_position *top = channel_top(s->channel);
@@ -178,7 +178,7 @@ static bool recover(struct subscribe *s)
     if (s->n_reads > 0 && s->read.n_items == 0) {
         return true; /* the stream no longer has them */
     }
-    if (s->n_reads == READS_MAX) {
+    if (s->n_reads == READS_MAX || s->hub->is_abandoned) {
         return true;
     }
     start_read(s);

@@ -343,6 +343,10 @@ void api_handle(struct hub *hub, const struct http_api_options *options, struct 
         http_reply(request, &(struct http_reply){.status = 401});
         return;
     }
+    if (hub_is_stopping(hub)) {
+        api_reply_error(request, STATUS_CLOSED, "");
+        return;
+    }
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
         if (str_eq(method, methods[i].name)) {
             call(hub, i, request);
