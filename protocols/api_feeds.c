@@ -50,10 +50,9 @@ static void append_snapshot(struct buf *out, const struct feed_result *result)
     buf_append(out, result->data);
 }
 
-static void refreshed(void *arg, enum status status, const char *detail,
-                      const struct feed_result *result)
+static void answer(struct http_request *request, enum status status, const char *detail,
+                   const struct feed_result *result, bool is_refresh)
 {
-    struct http_request *request = arg;
     if (status != STATUS_OK) {
         api_reply_error(request, status, detail);
         return;
@@ -61,51 +60,48 @@ static void refreshed(void *arg, enum status status, const char *detail,
     struct buf body = api_begin_result();
     buf_append_char(&body, '{');
     append_snapshot(&body, result);
-    buf_printf(&body, ",\"changed\":%s", result->is_changed ? "true" : "false");
-    append_upstreams(&body, result);
+    if (is_refresh) {
+        buf_printf(&body, ",\"changed\":%s", result->is_changed ? "true" : "false");
+        append_upstreams(&body, result);
+    }
     buf_append_char(&body, '}');
     api_reply_result(request, &body);
+}
+
+static void refreshed(void *arg, enum status status, const char *detail,
+                      const struct feed_result *result)
+{
+    answer(arg, status, detail, result, true);
 }
 
 static void got(void *arg, enum status status, const char *detail, const struct feed_result *result)
 {
-    struct http_request *request = arg;
-    if (status != STATUS_OK) {
-        api_reply_error(request, status, detail);
-        return;
-    }
-    struct buf body = api_begin_result();
-    buf_append_char(&body, '{');
-    append_snapshot(&body, result);
-    buf_append_char(&body, '}');
-    api_reply_result(request, &body);
+    answer(arg, status, detail, result, false);
 }
 
-static bool read_feed(struct api_params *params, struct str *ret_feed, struct str *ret_params)
+typedef void (*feed_call_fn)(struct hub *hub, struct str feed, struct str params, feed_done_fn done,
+                             void *arg);
+
+static void call(struct hub *hub, struct api_params *params, struct http_request *request,
+                 feed_call_fn ask, feed_done_fn done)
 {
-    return api_text(params, "feed", ret_feed) && api_object(params, "params", ret_params);
+    struct str feed;
+    struct str values;
+    if (api_text(params, "feed", &feed) && api_object(params, "params", &values)) {
+        ask(hub, feed, values, done, request);
+    } else {
+        api_reply_error(request, STATUS_INVALID, params->wrong);
+    }
 }
 
 void api_feed_refresh(struct hub *hub, struct api_params *params, struct http_request *request)
 {
-    struct str feed;
-    struct str values;
-    if (!read_feed(params, &feed, &values)) {
-        api_reply_error(request, STATUS_INVALID, params->wrong);
-        return;
-    }
-    hub_feed_refresh(hub, feed, values, refreshed, request);
+    call(hub, params, request, hub_feed_refresh, refreshed);
 }
 
 void api_feed_get(struct hub *hub, struct api_params *params, struct http_request *request)
 {
-    struct str feed;
-    struct str values;
-    if (!read_feed(params, &feed, &values)) {
-        api_reply_error(request, STATUS_INVALID, params->wrong);
-        return;
-    }
-    hub_feed_get(hub, feed, values, got, request);
+    call(hub, params, request, hub_feed_get, got);
 }
 
 /* --- the list --- */

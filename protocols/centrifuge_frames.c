@@ -235,12 +235,14 @@ void centrifuge_write_history(struct buf *out, uint32_t id, const struct storage
     buf_append_char(out, '}');
 }
 
-enum status centrifuge_write_presence(struct buf *out, uint32_t id, struct hub *hub,
-                                      struct str channel)
+typedef enum status (*append_fn)(struct buf *out, struct hub *hub, struct str channel);
+
+static enum status write_result(struct buf *out, uint32_t id, const char *method, append_fn append,
+                                struct hub *hub, struct str channel)
 {
     size_t start = out->len;
-    begin_reply(out, id, "presence");
-    enum status status = centrifuge_append_presence(out, hub, channel);
+    begin_reply(out, id, method);
+    enum status status = append(out, hub, channel);
     buf_append_char(out, '}');
     if (status != STATUS_OK) {
         out->len = start;
@@ -248,15 +250,14 @@ enum status centrifuge_write_presence(struct buf *out, uint32_t id, struct hub *
     return status;
 }
 
+enum status centrifuge_write_presence(struct buf *out, uint32_t id, struct hub *hub,
+                                      struct str channel)
+{
+    return write_result(out, id, "presence", centrifuge_append_presence, hub, channel);
+}
+
 enum status centrifuge_write_presence_stats(struct buf *out, uint32_t id, struct hub *hub,
                                             struct str channel)
 {
-    size_t start = out->len;
-    begin_reply(out, id, "presence_stats");
-    enum status status = centrifuge_append_presence_stats(out, hub, channel);
-    buf_append_char(out, '}');
-    if (status != STATUS_OK) {
-        out->len = start;
-    }
-    return status;
+    return write_result(out, id, "presence_stats", centrifuge_append_presence_stats, hub, channel);
 }
