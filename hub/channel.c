@@ -318,7 +318,7 @@ static void fill_tail(struct channel *c, const struct storage_history *load)
             return;
         }
         p->offset = item->offset;
-        bool has_room = c->tail.n_items > 0 && item->offset > c->tail.items[c->tail.head]->offset;
+        bool has_room = c->tail.n_items > 0 && item->offset >= c->tail.items[c->tail.head]->offset;
         has_room = has_room || tail_push_front(&c->tail, p, tail_max_items(c), tail_max_bytes(c));
         publication_unref(p);
         if (!has_room) {

@@ -17,6 +17,8 @@
 #include "hub/token.h"
 
 #define JOIN_MAX_BYTES 65536
+/* In the year 2106: keeps sums from overflow, and a ttl within the 32 bits that clients know. */
+#define EXPIRES_AT_MAX INT64_C(4294967295)
 
 struct subscription {
     struct channel *channel;
@@ -209,6 +211,7 @@ static enum status set_expiry(struct client *c, int64_t expires_at, struct conne
         return STATUS_NO_MEMORY;
     }
     c->expiry->client = c;
+    expires_at = expires_at < EXPIRES_AT_MAX ? expires_at : EXPIRES_AT_MAX;
     int64_t left_ms = expires_at * 1000 - clock_wall_ms();
     int64_t delay_ms = left_ms + c->hub->client_options->expired_close_delay_ms;
     deadline_arm(c->hub->deadlines, &c->expiry->deadline, delay_ms, on_expired);

@@ -228,6 +228,7 @@ static void finish(struct subscribe *s)
     if (s->channel) {
         channel_release(s->channel);
     }
+    s->hub->n_operations--;
     free(s);
 }
 
@@ -274,6 +275,7 @@ void client_subscribe(struct client *client, const struct subscribe_request *req
     s->arg = arg;
     s->step = (struct deferred){.fn = step_later, .arg = s};
     client_call_begins(client);
+    hub->n_operations++;
     const struct namespace_options *ns;
     s->status = namespace_find(hub->channel_options, request->channel, &ns);
     if (s->status == STATUS_OK) {

@@ -69,7 +69,7 @@ describe('without a token', { concurrency: true }, () => {
 describe('with a token', { concurrency: true }, () => {
   test('its user and its info, byte for byte, stand in presence and in publications', async t => {
     const hub = await startTokenHub(t);
-    const info = '{"price":1.10,"big":12345678901234567890,"text":"\\u00e9\\/\\n\\"ü","list":[1e3, null]}';
+    const info = '{"price":1.10,"big":1234567890123456789,"text":"\\u00e9\\/\\n\\"ü","list":[1e3, null]}';
     const session = await openSession(t, hub, { connect: { token: makeToken(`{"sub":"4\\u0032","info":${info}}`) } });
     await session.ok('subscribe', { channel: 'room:1' });
     const expected = `{"user":"42","client":"${session.id}","conn_info":${info}}`;
@@ -79,6 +79,13 @@ describe('with a token', { concurrency: true }, () => {
 
     await session.ok('publish', { channel: 'room:1', data: 1 });
     assert.equal(textOf(await session.nextPush()), `{"push":{"channel":"room:1","pub":{"data":1,"info":${expected}}}}`);
+  });
+
+  test('its info may hold numbers beyond 64 bits', async t => {
+    const hub = await startTokenHub(t);
+    const session = await openSession(t, hub, { connect: { token: makeToken('{"sub":"42","info":[12345678901234567890,1e999]}') } });
+    await session.ok('subscribe', { channel: 'room:1' });
+    assert.match(textOf(await session.call('presence', { channel: 'room:1' })), /"conn_info":\[12345678901234567890,1e999\]/);
   });
 
   test('info with line ends stays on one line', async t => {

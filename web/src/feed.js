@@ -9,7 +9,7 @@ import { valueView } from './values.js';
 
 const FEED = 'city';
 const PARAM = 'city';
-const LOG_LIMIT = 8;
+const LOG_LIMIT = 6;
 const REPEAT_MS = 5000;
 
 export function openFeed(client) {

@@ -17,7 +17,9 @@
 //
 //   await hub.stop()      SIGTERM; fails unless it exits with 0
 //   await hub.kill9()     SIGKILL, waits for the end
+//   hub.signal('SIGINT')  and nothing else; const { code, signal } = await hub.exited
 //   await hub.restart()   starts it again: same port, folder and configuration (give { config } to change it)
+//   hub.atEnd(fn)         fn() is called after the test, before the hub is ended
 //
 // A hub that ended by itself during the test makes the test fail.
 import assert from 'node:assert/strict';
@@ -27,7 +29,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { request } from './http.mjs';
-import { startProcess } from './process.mjs';
+import { startProcess, within } from './process.mjs';
 
 export const API_KEY = 'test-api-key';
 
@@ -62,6 +64,7 @@ class Hub {
   #options;
   #child;
   #endWanted = false;
+  #atEnd = [];
 
   constructor(dir, config, options) {
     this.dir = dir;
@@ -109,6 +112,13 @@ class Hub {
     assert.equal(code, 0, `hub ended with code ${code}, signal ${signal}:\n${this.#child.recent()}`);
   }
 
+  signal(name) {
+    this.#endWanted = true;
+    process.kill(this.pid, name);
+  }
+
+  get exited() { return within(this.#child.exited, () => `hub did not end:\n${this.#child.recent()}`); }
+
   async kill9() {
     this.#endWanted = true;
     await this.#child.end('SIGKILL');
@@ -119,10 +129,14 @@ class Hub {
     await this.start();
   }
 
+  atEnd(fn) { this.#atEnd.push(fn); }
+
   /** After the test: the hub must still be there, unless the test ended it, and must end well. */
   async cleanUp() {
+    for (const fn of this.#atEnd) fn();
     if (!this.#child) return;
-    if (!this.#endWanted) await this.stop();
+    if (this.#endWanted) await this.#child.end('SIGKILL');
+    else await this.stop();
   }
 }
 

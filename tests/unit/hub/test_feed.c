@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -45,7 +46,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct feed_instance *bind(struct fixture *f, const char *params)
+static struct feed_instance *bind_good(struct fixture *f, const char *params)
 {
     struct buf why;
     buf_init(&why, 1024);
@@ -65,7 +66,7 @@ static void check_str(struct str found, const char *expected)
 static void check_bound(struct fixture *f, const char *params, const char *canonical,
                         const char *channel)
 {
-    struct feed_instance *instance = bind(f, params);
+    struct feed_instance *instance = bind_good(f, params);
     check_str(feed_instance_params(instance), canonical);
     check_str(feed_instance_channel(instance), channel);
     assert_ptr_equal(feed_instance_feed(instance), f->feed);
@@ -132,7 +133,7 @@ static void values_have_a_limit(void **state)
         memset(at, 'e', lengths[i]);
         memcpy(at + lengths[i], "\"}", 3);
         if (lengths[i] <= FEED_PARAM_MAX_BYTES) {
-            struct feed_instance *instance = bind(*state, params);
+            struct feed_instance *instance = bind_good(*state, params);
             assert_int_equal(feed_instance_params(instance).len, strlen(params));
             feed_instance_destroy(instance);
         } else {
@@ -186,7 +187,7 @@ static void duplicates_and_other_types(void **state)
 
 static void urls_are_filled_in(void **state)
 {
-    struct feed_instance *instance = bind(*state, "{\"city\":\"xy\",\"lang\":\"a/b?c&d=\"}");
+    struct feed_instance *instance = bind_good(*state, "{\"city\":\"xy\",\"lang\":\"a/b?c&d=\"}");
     struct buf url;
     buf_init(&url, 1000);
     assert_int_equal(feed_instance_url(instance, 0, &url), STATUS_OK);

@@ -67,11 +67,17 @@ static void claims_are_read(void **state)
 static void info_is_kept_byte_for_byte(void **state)
 {
     (void)state;
-    check_good("{\"info\":{\"n\": 1.10, \"id\":12345678901234567890}}", "",
-               "{\"n\": 1.10, \"id\":12345678901234567890}", 0);
+    check_good("{\"info\":{\"n\": 1.10, \"id\":1234567890123456789}}", "",
+               "{\"n\": 1.10, \"id\":1234567890123456789}", 0);
     check_good("{\"info\":{\n\"a\":1\r\n}}", "", "{\"a\":1}", 0);
     check_good("{\"info\":\"text\"}", "", "\"text\"", 0);
     check_good("{\"info\":null}", "", "null", 0);
+}
+
+static void info_with_numbers_that_fit_no_machine(void **state)
+{
+    (void)state;
+    check_good("{\"info\":[12345678901234567890,1e999]}", "", "[12345678901234567890,1e999]", 0);
 }
 
 static void time_is_looked_at(void **state)
@@ -219,6 +225,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(claims_are_read),
         cmocka_unit_test(info_is_kept_byte_for_byte),
+        cmocka_unit_test(info_with_numbers_that_fit_no_machine),
         cmocka_unit_test(time_is_looked_at),
         cmocka_unit_test(claims_of_a_wrong_type),
         cmocka_unit_test(other_algorithms),
