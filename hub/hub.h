@@ -133,8 +133,9 @@ struct feed_result {
 };
 
 /* detail: for a refusal, what was wrong and what was expected; "" otherwise. STATUS_NOT_FOUND: no
- * such feed (hub_feed_get: or nothing is kept yet); STATUS_INVALID: parameters; STATUS_OVERLOADED;
- * STATUS_CLOSED: shutting down; STATUS_IO: the snapshot could not be stored, and was not pushed. */
+ * such feed; STATUS_NOT_AVAILABLE: nothing is kept yet (hub_feed_get); STATUS_INVALID: parameters;
+ * STATUS_OVERLOADED; STATUS_CLOSED: shutting down; STATUS_IO: the snapshot could not be stored, and
+ * was not pushed. */
 typedef void (*feed_done_fn)(void *arg, enum status status, const char *detail,
                              const struct feed_result *result);
 /* params: a checked JSON object of strings, or empty. Who asks for the same feed and parameters

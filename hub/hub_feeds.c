@@ -158,8 +158,9 @@ static void get_done(struct storage_feed_read *read)
     };
     bool is_there = read->status == STATUS_OK;
     enum status status = read->status == STATUS_NOT_FOUND ? STATUS_NOT_AVAILABLE : read->status;
-    g->done(g->arg, status, is_there ? "" : "the feed has no snapshot for these parameters yet",
-            is_there ? &result : NULL);
+    const char *detail =
+        status == STATUS_NOT_AVAILABLE ? "the feed has no snapshot for these parameters yet" : "";
+    g->done(g->arg, status, detail, is_there ? &result : NULL);
     storage_feed_read_release(read);
     feed_instance_destroy(g->instance);
     g->hub->n_operations--;

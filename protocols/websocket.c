@@ -23,8 +23,9 @@ _Static_assert(LWS_PRE <= FRAME_HEADROOM, "libwebsockets writes its header in fr
  * meanwhile. */
 #define WAITING_PAUSE_BYTES 65536
 
-/* For the peer's answer to a Close. */
-#define CLOSE_ACK_S 5
+/* For what waits, and the Close behind it, to be sent; and for the peer's answer to the Close. */
+#define CLOSE_SEND_S 5
+#define CLOSE_ACK_S  5
 
 struct websocket {
     struct lws *wsi; /* NULL: gone, but a command is still under way */
@@ -79,6 +80,9 @@ static void transport_close(void *conn, const struct disconnect *why)
     if (!ws->is_closing && !ws->why) {
         ws->why = why;
         lws_callback_on_writable(ws->wsi);
+        /* A peer that does not read never lets WRITEABLE come. */
+        lws_set_timeout(ws->wsi, PENDING_TIMEOUT_CLOSE_SEND, CLOSE_SEND_S);
+        lws_cancel_service(lws_get_context(ws->wsi));
     }
 }
 
