@@ -70,6 +70,11 @@ static bool is_overdue(const struct program *p)
     return clock_monotonic_ms() >= p->shutdown_deadline_ms;
 }
 
+static bool is_idle(const struct program *p)
+{
+    return hub_is_idle(p->hub) && server_is_idle(p->server);
+}
+
 /* Everything accepted is committed and answered before the storage closes; the timer steps this
  * until it is done. */
 static void shutdown_step(struct program *p)
@@ -83,10 +88,10 @@ static void shutdown_step(struct program *p)
         p->state = SHUTDOWN_EMPTYING;
         /* fall through */
     case SHUTDOWN_EMPTYING:
-        if (!hub_is_idle(p->hub) && !is_overdue(p)) {
+        if (!is_idle(p) && !is_overdue(p)) {
             return;
         }
-        if (!hub_is_idle(p->hub)) {
+        if (!is_idle(p)) {
             log_warn("main", "shutdown_timeout",
                      log_i("connections", (int64_t)server_n_connections(p->server)));
         }

@@ -7,6 +7,7 @@
 
 #include <libwebsockets.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 #include "protocols/http_head.h"
@@ -15,10 +16,15 @@
 #define REPLY_MAX_BYTES ((size_t)256 << 20)
 #define REPLY_WRITE_MS  15000
 
+/* A refused request's connection is closed when its body has been read, or after this long: closing
+ * over unread bytes would reset the connection, and the client would not see why. */
+#define LINGER_MS 5000
+
 enum http_state {
     HTTP_READING, /* the body */
     HTTP_HANDLING,
     HTTP_ANSWERED, /* the reply waits to be written */
+    HTTP_REFUSED,  /* the reply is written; what still comes of the request is thrown away */
 };
 
 struct http_request {
@@ -63,8 +69,14 @@ struct str http_request_body(const struct http_request *r)
     return buf_str(&r->body);
 }
 
+static bool is_under_way(const struct http_request *r)
+{
+    return r->state == HTTP_HANDLING || r->state == HTTP_ANSWERED;
+}
+
 static void free_request(struct http_request *r)
 {
+    *r->options->n_under_way -= is_under_way(r);
     deadline_disarm(r->options->deadlines, &r->deadline);
     buf_release(&r->head);
     buf_release(&r->body);
@@ -202,6 +214,7 @@ static int write_reply(struct http_request **slot)
 static void hand_over(struct http_request *r)
 {
     r->state = HTTP_HANDLING;
+    (*r->options->n_under_way)++;
     deadline_disarm(r->options->deadlines, &r->deadline);
     lws_set_timeout(r->wsi, NO_PENDING_TIMEOUT, 0); /* the handler has its own deadline */
     r->options->handler(r->options->arg, r);
@@ -227,6 +240,22 @@ static void on_deadline(struct deadline *deadline)
     lws_cancel_service(lws_get_context(r->wsi));
 }
 
+/* The client sees reply and end at once, and may go on sending for a while. */
+static int refuse(struct http_request *r)
+{
+    int n_written = lws_write(r->wsi, (unsigned char *)r->reply.ptr + LWS_PRE,
+                              r->reply.len - LWS_PRE, LWS_WRITE_HTTP_FINAL);
+    if (n_written < 0) {
+        return -1;
+    }
+    if (!lws_partial_buffered(r->wsi)) {
+        shutdown(lws_get_socket_fd(r->wsi), SHUT_WR);
+    }
+    r->state = HTTP_REFUSED;
+    deadline_arm(r->options->deadlines, &r->deadline, LINGER_MS, on_deadline);
+    return 0;
+}
+
 int http_on_request(const struct http_options *options, struct lws *wsi, struct http_request **slot)
 {
     struct http_request *r = calloc(1, sizeof(*r));
@@ -247,7 +276,7 @@ int http_on_request(const struct http_options *options, struct lws *wsi, struct 
     bool goes_on = check_head(r);
     r->is_in_callback = false;
     if (!goes_on) {
-        return write_reply(slot);
+        return refuse(r);
     }
     if (r->content_length == 0 && !method_has_body(r->method)) {
         return dispatch(slot);
@@ -258,6 +287,9 @@ int http_on_request(const struct http_options *options, struct lws *wsi, struct 
 
 int http_on_body(struct http_request *r, struct str piece)
 {
+    if (r && r->state == HTTP_REFUSED) {
+        return 0;
+    }
     if (!r || r->state != HTTP_READING) {
         return -1; /* bytes behind a request under way: see http_on_body_complete() */
     }
@@ -295,7 +327,7 @@ void http_on_closed(struct http_request **slot)
     }
     r->wsi = NULL;
     deadline_disarm(r->options->deadlines, &r->deadline);
-    if (r->state != HTTP_HANDLING) {
+    if (r->state != HTTP_HANDLING) { /* its handler will call http_reply() */
         free_request(r);
     }
 }
@@ -316,7 +348,9 @@ void http_reply(struct http_request *r, const struct http_reply *reply)
         http_reply(r, &(struct http_reply){.status = 500});
         return;
     }
-    r->state = HTTP_ANSWERED;
+    if (r->state == HTTP_HANDLING) {
+        r->state = HTTP_ANSWERED;
+    }
     if (!r->is_in_callback) {
         deadline_arm(r->options->deadlines, &r->deadline, REPLY_WRITE_MS, on_deadline);
         lws_callback_on_writable(r->wsi);

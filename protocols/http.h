@@ -40,6 +40,7 @@ struct http_options {
     int64_t body_timeout_ms; /* for all of a body to arrive */
     http_handler_fn handler;
     void *arg;
+    size_t *n_under_way; /* counts requests between handler and written reply */
 };
 
 /* Of the request; empty where absent. Valid until http_reply(). */

@@ -28,6 +28,7 @@ struct server {
     struct lws_vhost *vhost;
     struct listener *listener;
     size_t n_connections;
+    size_t n_requests; /* under way */
     size_t max_connections;
     bool is_closed;
     struct routes routes;
@@ -273,6 +274,7 @@ enum status server_create(struct loop *loop, struct deadlines *deadlines, struct
         .body_timeout_ms = options->http_server.body_timeout_ms,
         .handler = routes_handle,
         .arg = &s->routes,
+        .n_under_way = &s->n_requests,
     };
     s->websocket = (struct websocket_options){
         .hub = hub,
@@ -300,6 +302,11 @@ void server_stop_listening(struct server *s)
     if (s->listener) {
         listener_stop(s->listener);
     }
+}
+
+bool server_is_idle(const struct server *s)
+{
+    return s->n_requests == 0;
 }
 
 size_t server_n_connections(const struct server *s)

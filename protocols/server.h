@@ -18,6 +18,8 @@ enum status server_create(struct loop *loop, struct deadlines *deadlines, struct
 int server_port(const struct server *server);
 /* No new connections. */
 void server_stop_listening(struct server *server);
+/* Every request that was handed to a handler is answered. */
+bool server_is_idle(const struct server *server);
 size_t server_n_connections(const struct server *server);
 /* Connections that are still open are cut. The first half of the end: from a callback of the loop.
  */
