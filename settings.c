@@ -137,7 +137,7 @@ bool settings_load(const char *path, struct settings *settings)
         return false;
     }
     struct config_errors errors;
-    status = config_read((struct str){text, len}, path, &settings_shape, settings, &errors);
+    status = config_read((struct str){text, len}, &settings_shape, settings, &errors);
     for (size_t i = 0; i < errors.n_texts; i++) {
         fprintf(stderr, "%s: %s\n", path, errors.texts[i]);
     }

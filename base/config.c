@@ -379,34 +379,34 @@ static void read_object(struct config_reader *r, const struct config_shape *shap
 /* -- The whole --------------------------------------------------------------------------------- */
 
 /* The document, or NULL after a complaint. */
-static json_t *parse(struct config_reader *r, struct str text, const char *origin)
+static json_t *parse(struct config_reader *r, struct str text)
 {
     json_error_t error;
 
     if (str_find(text, '\0') >= 0) { /* jansson would take it for the end */
-        config_complain_document(r, origin, "a NUL byte has no place in it");
+        config_complain_document(r, "a NUL byte has no place in it");
         return NULL;
     }
     json_t *root =
         json_loadb(text.len > 0 ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, &error);
     if (!root) {
-        config_complain_syntax(r, origin, &error);
+        config_complain_syntax(r, &error);
     } else if (!json_is_object(root)) {
-        config_complain_document(r, origin, "a list [...] is not an object of settings");
+        config_complain_document(r, "a list [...] is not an object of settings");
         json_decref(root);
         root = NULL;
     }
     return root;
 }
 
-enum status config_read(struct str text, const char *origin, const struct config_shape *shape,
-                        void *object, struct config_errors *ret_errors)
+enum status config_read(struct str text, const struct config_shape *shape, void *object,
+                        struct config_errors *ret_errors)
 {
     struct config_reader r = {.path = config_text_buf(), .errors = ret_errors};
 
     memset(object, 0, shape->size);
     *ret_errors = (struct config_errors){NULL, 0};
-    json_t *root = parse(&r, text, origin);
+    json_t *root = parse(&r, text);
     r.mute = root == NULL;
     read_object(&r, shape, root, object);
     r.mute = false;

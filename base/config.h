@@ -80,11 +80,11 @@ struct config_errors {
     size_t n_texts;
 };
 
-/* origin: the file's name, for messages. The object (of shape->size) is filled wholly, also on
+/* The object (of shape->size) is filled wholly, also on
  * failure, and is to be released in any case. STATUS_INVALID: ret_errors has at least one.
  * Environment variables BELFRY_* that fit no key are in ret_errors only as warnings of the log. */
-enum status config_read(struct str text, const char *origin, const struct config_shape *shape,
-                        void *object, struct config_errors *ret_errors) MUST_CHECK;
+enum status config_read(struct str text, const struct config_shape *shape, void *object,
+                        struct config_errors *ret_errors) MUST_CHECK;
 void config_release(const struct config_shape *shape, void *object);
 void config_errors_release(struct config_errors *errors);
 

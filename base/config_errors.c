@@ -243,16 +243,16 @@ void config_complain_item(struct config_reader *reader, const char *key, size_t 
     config_leave(reader, outer);
 }
 
-void config_complain_document(struct config_reader *r, const char *origin, const char *problem)
+void config_complain_document(struct config_reader *r, const char *problem)
 {
     struct buf text = config_text_buf();
 
-    buf_printf(&text, "%s: %s", origin, problem);
+    buf_append(&text, str_of(problem));
     config_add_error(r, &text);
 }
 
 /* jansson's text ends with what stands at the place; that may be a secret, so it is cut off. */
-void config_complain_syntax(struct config_reader *r, const char *origin, const json_error_t *error)
+void config_complain_syntax(struct config_reader *r, const json_error_t *error)
 {
     struct str what = {error->text, strlen(error->text)};
     const char *near = strstr(error->text, " near ");
@@ -261,7 +261,7 @@ void config_complain_syntax(struct config_reader *r, const char *origin, const j
     if (near && json_error_code(error) != json_error_duplicate_key) {
         what = str_head(what, (size_t)(near - error->text));
     }
-    buf_printf(&text, "%s: line %d, column %d: ", origin, error->line, error->column);
+    buf_printf(&text, "line %d, column %d: ", error->line, error->column);
     buf_append(&text, what);
     config_add_error(r, &text);
 }

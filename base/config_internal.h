@@ -52,8 +52,8 @@ void config_complain_override(struct config_reader *r, const struct config_field
 void config_complain_missing(struct config_reader *r, const struct config_field *field);
 /* key: of the object that is being read. */
 void config_complain_unknown(struct config_reader *r, struct str key);
-void config_complain_document(struct config_reader *r, const char *origin, const char *problem);
-void config_complain_syntax(struct config_reader *r, const char *origin, const json_error_t *error);
+void config_complain_document(struct config_reader *r, const char *problem);
+void config_complain_syntax(struct config_reader *r, const json_error_t *error);
 /* The last error, where there were too many to keep: how many. */
 void config_note_dropped(struct config_reader *r);
 

@@ -161,15 +161,25 @@ static enum status bind_param(struct feed_instance *in, size_t index, struct str
     return STATUS_OK;
 }
 
+/* The key as it stands in JSON, perhaps with escapes. */
+static bool is_param_key(const struct feed *f, struct str raw_key)
+{
+    for (size_t i = 0; i < f->options->params.n_items; i++) {
+        if (json_key_is(raw_key, str_of(param_options(f, i)->name))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum status refuse_unknown_params(struct feed_instance *in, struct str params,
                                          struct buf *why)
 {
     struct json_walk walk = json_walk(params);
     struct str key;
     struct str item;
-    size_t index;
     while (json_next_member(&walk, &key, &item)) {
-        if (!find_param(in->feed, key, &index)) {
+        if (!is_param_key(in->feed, key)) {
             buf_printf(why, "params.%.*s is not a parameter of the feed %s",
                        (int)(key.len < 100 ? key.len : 100), key.ptr, in->feed->options->name);
             return STATUS_INVALID;

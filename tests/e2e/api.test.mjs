@@ -1,10 +1,12 @@
 // The server API: what backends post and what they are answered; and the HTTP that carries it.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 
-import { API_KEY, startHub } from './lib/hub.mjs';
-import { openSession, textOf } from './lib/session.mjs';
 import { startGate } from './lib/gate.mjs';
+import { API_KEY, startHub } from './lib/hub.mjs';
+import { within } from './lib/process.mjs';
+import { openSession, textOf } from './lib/session.mjs';
 import { makeToken, SECRET } from './lib/token.mjs';
 import { head, openWire } from './lib/wire.mjs';
 
@@ -454,7 +456,10 @@ describe('the length of a body', { concurrency: true }, () => {
     const wire = await openWire(t, hub);
     await wire.send(post({ 'Content-Length': 200_000_000 }));
     const piece = Buffer.alloc(65536, ' ');
-    for (let i = 0; i < 100; i++) await wire.send(piece);
+    for (let i = 0; i < 100; i++) {
+      await wire.send(piece);
+      await setImmediate(); // a turn in which it may read
+    }
     assert.equal((await wire.reply()).status, 413);
     await assertServes(hub);
   });
@@ -472,7 +477,7 @@ describe('the length of a body', { concurrency: true }, () => {
 });
 
 describe('connections', { concurrency: true }, () => {
-  const postInfo = body => head('POST /api/info', { ...KEY, 'Content-Length': Buffer.byteLength(body) }) + body;
+  const postInfo = (body, headers = {}) => head('POST /api/info', { ...KEY, 'Content-Length': Buffer.byteLength(body), ...headers }) + body;
 
   test('50 pipelined GETs are all answered', async t => {
     const hub = await startApiHub(t);
@@ -481,6 +486,28 @@ describe('connections', { concurrency: true }, () => {
     for (let i = 0; i < 50; i++) assert.equal((await wire.reply()).text, '{}');
     await wire.send(head('GET /health'));
     assert.equal((await wire.reply()).status, 200, 'and the connection goes on');
+  });
+
+  test('Connection: close and HTTP/1.0 end the connection after the answer', async t => {
+    const hub = await startApiHub(t);
+    for (const request of [head('GET /health', { Connection: 'close' }), 'GET /health HTTP/1.0\r\n\r\n', postInfo('{}', { Connection: 'close' })]) {
+      const wire = await openWire(t, hub);
+      await wire.send(request);
+      assert.equal((await wire.reply()).status, 200, request);
+      await wire.ended;
+    }
+  });
+
+  test('what is no request ends the connection: CONNECT, garbage, an endless head', async t => {
+    const hub = await startApiHub(t);
+    for (const request of ['CONNECT a.example:80 HTTP/1.1\r\nHost: a.example\r\n\r\n', '\x16\x03\x01\x02\x00\x01\x00', 'nonsense\r\n\r\n', head('GET /health', { 'X-Long': 'x'.repeat(20_000) })]) {
+      const wire = await openWire(t, hub);
+      await wire.send(request);
+      const reply = await wire.replyOrEnd();
+      if (reply) assert.ok(reply.status >= 400, `${reply.status}`);
+      await wire.ended;
+    }
+    await assertServes(hub);
   });
 
   test('POSTs one after the other use one connection', async t => {
@@ -604,10 +631,13 @@ describe('connections', { concurrency: true }, () => {
 
   /** The answer of a refresh nobody waits for: asked for until it is stored. */
   async function feedBecomes(hub, value) {
-    for (;;) {
-      const { json } = await hub.api('feed_get', { feed: 'slow' });
-      if (json.result) return assert.deepEqual(json.result.data, { one: value });
-      assert.equal(json.error.code, 108);
-    }
+    const ask = async () => {
+      for (;;) {
+        const { json } = await hub.api('feed_get', { feed: 'slow' });
+        if (json.result) return json.result.data;
+        assert.equal(json.error.code, 108);
+      }
+    };
+    assert.deepEqual(await within(ask(), 'a snapshot'), { one: value });
   }
 });

@@ -298,6 +298,36 @@ describe('on the wire', { concurrency: true }, () => {
     assert.deepEqual(await asked('plain:1', { ...wish, ...back }), ['was_recovering']);
   });
 
+  for (const [what, end] of [['ended', hub => hub.stop()], ['killed with -9', hub => hub.kill9()]]) {
+    test(`what was answered or pushed in a flood is there after the hub was ${what}`, async t => {
+      const namespaces = [{ name: 'flood', history_size: 100_000, history_ttl: '1h', force_positioning: true }];
+      const hub = await startRecoveryHub(t, { namespaces });
+      const session = await openSession(t, hub);
+      const { epoch } = await session.ok('subscribe', { channel: 'flood:a' });
+      const answered = [];
+      const publisher = async who => {
+        for (let i = 0; ; i += 1) {
+          const data = `${who} ${i}`;
+          const answer = await hub.api('publish', { channel: 'flood:a', data }).catch(() => undefined); // cut
+          if (!answer?.json?.result) return;
+          answered.push({ data, offset: answer.json.result.offset });
+        }
+      };
+      const publishers = ['a', 'b', 'c', 'd'].map(publisher);
+      for (let i = 0; i < 100; i += 1) await session.nextPush();
+      await end(hub);
+      await Promise.all(publishers);
+      await session.closed;
+      await hub.restart();
+      const { publications, ...position } = await hub.call('history', { channel: 'flood:a', limit: -1 });
+      assert.deepEqual(position, { epoch, offset: publications.length });
+      for (const { data, offset } of answered) assert.deepEqual(publications[offset - 1], { data, offset });
+      const pushed = session.log.filter(message => message.push).map(message => message.push.pub);
+      assert.ok(pushed.length >= 100);
+      assert.deepEqual(pushed, publications.slice(0, pushed.length));
+    });
+  }
+
   test('epoch, offset and history survive a kill -9 right after the answer', async t => {
     const { hub, epoch } = await filled(t);
     await hub.kill9();

@@ -204,6 +204,41 @@ describe('order', { concurrency: true }, () => {
   });
 });
 
+describe('many subscribers', { concurrency: true }, () => {
+  test('get everything in order while others come and go', async t => {
+    const hub = await startOpenHub(t);
+    const join = async () => {
+      const session = await openSession(t, hub);
+      await session.ok('subscribe', { channel: 'pos:a' });
+      return session;
+    };
+    const sessions = await Promise.all(Array.from({ length: 200 }, join));
+    const n = 60;
+    for (let i = 0; i < n; i += 1) {
+      const published = Promise.all([hub.call('publish', { channel: 'pos:a', data: 'x' }), hub.call('publish', { channel: 'pos:a', data: 'x' })]);
+      const [leaves, dies] = [sessions[3 * i], sessions[3 * i + 1]];
+      leaves.send({ id: 99, unsubscribe: { channel: 'pos:a' } });
+      dies.ws.terminate();
+      const joins = join();
+      await published;
+      (await joins).ws.close();
+    }
+    const stay = sessions.filter((_, i) => i % 3 === 2 || i >= 3 * n);
+    assert.equal(stay.length, 80);
+    for (const session of stay) {
+      for (let offset = 1; offset <= 2 * n; offset += 1) assert.equal((await session.nextPush()).pub.offset, offset);
+    }
+    for (let i = 0; i < n; i += 1) {
+      const { log } = sessions[3 * i];
+      await sessions[3 * i].replyTo(99);
+      assert.equal(log.at(-1).id, 99, 'nothing comes behind the reply to unsubscribe');
+    }
+    let figures;
+    do [figures] = (await hub.call('info')).nodes; while (figures.num_subs > stay.length);
+    assert.equal(figures.num_subs, stay.length);
+  });
+});
+
 describe('payloads', { concurrency: true }, () => {
   const payloads = [
     '{"price":1.10,"big":12345678901234567890,"tiny":1e-400,"zero":-0.0,"exp":1E+2}',

@@ -102,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str text = {(const char *)data, size};
     struct outer outer;
     struct config_errors errors;
-    enum status status = config_read(text, "fuzz", &outer_shape, &outer, &errors);
+    enum status status = config_read(text, &outer_shape, &outer, &errors);
 
     REQUIRE((status == STATUS_OK) == (errors.n_texts == 0));
     REQUIRE(status == STATUS_OK || status == STATUS_INVALID);

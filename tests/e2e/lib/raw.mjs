@@ -61,6 +61,7 @@ class Tcp {
   #socket;
   #bytes = Buffer.alloc(0);
   #isEnded = false;
+  #closed;
   #wake = () => {};
 
   constructor(socket) {
@@ -69,7 +70,6 @@ class Tcp {
       this.#bytes = Buffer.concat([this.#bytes, bytes]);
       this.#wake();
     });
-    const isClosed = new Promise(resolve => socket.once('close', resolve));
     socket.once('end', () => {
       this.#isEnded = true;
       this.#wake();
@@ -77,10 +77,10 @@ class Tcp {
     });
     socket.once('close', () => { this.#isEnded = true; this.#wake(); });
     socket.on('error', () => {}); // a reset is an end too
-    this.whenClosed = isClosed;
+    this.#closed = new Promise(resolve => socket.once('close', resolve));
   }
 
-  get closed() { return within(this.whenClosed, 'the end of the connection'); }
+  get closed() { return within(this.#closed, 'the end of the connection'); }
 
   write(bytes) { this.#socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes); }
   end() { this.#socket.end(); }

@@ -1,7 +1,8 @@
 // HTTP on a plain TCP connection, for what a well-behaved client never sends.
 //
 //   const wire = await openWire(t, hub);
-//   await wire.send('GET /health HTTP/1.1\r\nHost: h\r\n\r\n');    // bytes as they are; resolves when the kernel has them
+//   await wire.send('GET /health HTTP/1.1\r\nHost: h\r\n\r\n');    // bytes as they are; resolves when the kernel has them, or
+//                                            the connection has ended
 //   await wire.send(head('POST /api/info', { 'Content-Length': 2 }) + '{}');
 //   const { status, headers, text, json } = await wire.reply();    // the next reply, in order
 //   await wire.reply({ toHead: true })         // one to a HEAD: a length, but no body
@@ -65,7 +66,10 @@ class Wire {
 
   get isOpen() { return !this.#hasEnded; }
 
-  send(bytes) { return new Promise(resolve => this.#socket.write(bytes, resolve)); }
+  async send(bytes) {
+    const error = await new Promise(resolve => this.#socket.write(bytes, resolve));
+    if (error) await this.ended;
+  }
 
   async replyOrEnd({ toHead = false } = {}) {
     for (;;) {

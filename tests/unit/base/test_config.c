@@ -156,7 +156,7 @@ static int teardown(void **state)
 static void read_text(struct fixture *f, const char *text)
 {
     release(f);
-    f->status = config_read(str_of(text), "belfry.json", &all_shape, &f->all, &f->errors);
+    f->status = config_read(str_of(text), &all_shape, &f->all, &f->errors);
     assert_int_equal(f->status == STATUS_OK, f->errors.n_texts == 0);
     /* Filled wholly, come what may. */
     assert_non_null(f->all.key);
@@ -342,20 +342,20 @@ static void syntax_errors(void **state)
 
     read_text(f, "{\n  \"client\": {},\n  \"key\": \"hush\" \"hush\"\n}");
     assert_int_equal(f->errors.n_texts, 1);
-    assert_memory_equal(f->errors.texts[0], "belfry.json: line 3, column ", 28);
+    assert_memory_equal(f->errors.texts[0], "line 3, column ", 15);
     assert_null(strstr(f->errors.texts[0], "hush"));
     assert_int_equal(f->all.server.port, 8000);
 
     read_text(f, "{\"durability\": \"full\", \"durability\": \"normal\"}");
     assert_non_null(strstr(f->errors.texts[0], "duplicate"));
     assert_non_null(strstr(f->errors.texts[0], "durability"));
-    assert_error(f, "[]", "belfry.json: a list [...] is not an object of settings");
+    assert_error(f, "[]", "a list [...] is not an object of settings");
     read_text(f, "");
     assert_int_equal(f->errors.n_texts, 1);
     release(f);
-    f->status = config_read(STR("{}\0{"), "belfry.json", &all_shape, &f->all, &f->errors);
+    f->status = config_read(STR("{}\0{"), &all_shape, &f->all, &f->errors);
     assert_int_equal(f->status, STATUS_INVALID);
-    assert_string_equal(f->errors.texts[0], "belfry.json: a NUL byte has no place in it");
+    assert_string_equal(f->errors.texts[0], "a NUL byte has no place in it");
     read_text(f, "{} {}");
     assert_int_equal(f->errors.n_texts, 1);
     read_text(f, "{\"key\":\"a\\u0000b\"}");

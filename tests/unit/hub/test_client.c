@@ -21,11 +21,11 @@
 
 static int set_up_with(void **state, const char *client)
 {
-    *state = world_create(
-        &(struct world_options){.client = client,
-                                .channel = "{\"without_namespace\":{\"presence\":true,"
-                                           "\"allow_subscribe_for_client\":true,"
-                                           "\"allow_subscribe_for_anonymous\":true}}"});
+    *state = world_create(&(struct world_options){.client = client,
+                                                  .channel =
+                                                      "{\"without_namespace\":{\"presence\":true,"
+                                                      "\"allow_subscribe_for_client\":true,"
+                                                      "\"allow_subscribe_for_anonymous\":true}}"});
     return 0;
 }
 
@@ -184,8 +184,8 @@ static void check_refresh_refused(struct world *w, const char *claims, const str
     struct connect_result result;
     peer_open(&p, w);
     assert_int_equal(connect_with(&p, claims_until("u", 1000), &result), STATUS_OK);
-    enum status status = claims ? refresh_with(&p, claims, &result)
-                                : client_refresh(p.client, STR_EMPTY, &result);
+    enum status status =
+        claims ? refresh_with(&p, claims, &result) : client_refresh(p.client, STR_EMPTY, &result);
     assert_int_equal(status, STATUS_CLOSED);
     assert_ptr_equal(p.why, why);
     assert_int_equal(p.n_closes, 1);
@@ -204,9 +204,9 @@ static void refreshes_that_end_the_connection(void **state)
 static void a_time_beyond_all_clocks(void **state)
 {
     struct world *w = *state;
-    static const char *const claims[] = {
-        "{\"exp\":9223372036854775807}", "{\"exp\":9223372036854775}", "{\"exp\":9223372036854776}",
-        "{\"exp\":253402300799}"};
+    static const char *const claims[] = {"{\"exp\":9223372036854775807}",
+                                         "{\"exp\":9223372036854775}", "{\"exp\":9223372036854776}",
+                                         "{\"exp\":253402300799}"};
     for (size_t i = 0; i < sizeof(claims) / sizeof(claims[0]); i++) {
         struct peer p;
         struct connect_result result;

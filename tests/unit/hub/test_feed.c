@@ -19,7 +19,7 @@ struct fixture {
 static void read_feed(const char *text, struct feed_options *options)
 {
     struct config_errors errors;
-    enum status status = config_read(str_of(text), "test", &feed_options_shape, options, &errors);
+    enum status status = config_read(str_of(text), &feed_options_shape, options, &errors);
     assert_int_equal(errors.n_texts, 0);
     assert_int_equal(status, STATUS_OK);
     config_errors_release(&errors);
@@ -97,15 +97,17 @@ static void the_canonical_form_is_one(void **state)
                 "es:city/bilbao");
     check_bound(*state, "{\"lang\":\"\\u0065s\",\"city\":\"b\\u0069lbao\"}", canonical,
                 "es:city/bilbao");
+    check_bound(*state, "{\"l\\u0061ng\":\"es\",\"c\\u0069ty\":\"bilbao\"}", canonical,
+                "es:city/bilbao");
     check_bound(*state, "{\"city\":\"x\",\"lang\":\"\\\"\\n\"}",
                 "{\"city\":\"x\",\"lang\":\"\\\"\\n\"}", "\"\n:city/x");
 }
 
 static void patterns_must_match_all_of_a_value(void **state)
 {
-    static const char *const wrong[] = {"a",  "xx1",   "xy\\n", "\\nxy", "bilbao!", "!bilbao",
-                                        "xX", "X",     "",      "x\\n",  "bil bao", "bilbao\\u0000",
-                                        "\\u0000bilbao"};
+    static const char *const wrong[] = {
+        "a", "xx1", "xy\\n", "\\nxy",   "bilbao!",       "!bilbao",      "xX",
+        "X", "",    "x\\n",  "bil bao", "bilbao\\u0000", "\\u0000bilbao"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         char params[100];
         snprintf(params, sizeof(params), "{\"lang\":\"es\",\"city\":\"%s\"}", wrong[i]);
@@ -216,6 +218,25 @@ static void a_feed_without_parameters(void **state)
     config_release(&feed_options_shape, &f.options);
 }
 
+static void what_does_not_hold_is_no_feed(void **state)
+{
+    (void)state;
+    struct config_pair wrong = {.name = (char *)(uintptr_t) "a", .text = (char *)(uintptr_t) "["};
+    struct feed_upstream_options upstream = {.name = (char *)(uintptr_t) "u",
+                                             .url = (char *)(uintptr_t) "http://h/{b}"};
+    struct feed_options options = {.name = (char *)(uintptr_t) "f",
+                                   .channel = (char *)(uintptr_t) "c",
+                                   .params = {&wrong, 1},
+                                   .upstreams = {&upstream, 1}};
+    struct feed *feed = NULL;
+    assert_int_equal(feed_create(&options, &feed), STATUS_INVALID);
+    wrong.text = (char *)(uintptr_t) "x";
+    assert_int_equal(feed_create(&options, &feed), STATUS_INVALID); /* {b} is not under params */
+    upstream.url = (char *)(uintptr_t) "no URL";
+    assert_int_equal(feed_create(&options, &feed), STATUS_INVALID);
+    assert_null(feed);
+}
+
 /* --- options --- */
 
 #define UPSTREAM "{\"name\":\"u\",\"url\":\"http://h/\"}"
@@ -224,7 +245,7 @@ static void check_wrong(const char *text, const char *path)
 {
     struct feed_options options;
     struct config_errors errors;
-    assert_int_equal(config_read(str_of(text), "test", &feed_options_shape, &options, &errors),
+    assert_int_equal(config_read(str_of(text), &feed_options_shape, &options, &errors),
                      STATUS_INVALID);
     assert_int_equal(errors.n_texts, 1);
     if (strncmp(errors.texts[0], path, strlen(path)) != 0) {
@@ -241,12 +262,13 @@ static void wrong_options_are_named(void **state)
     check_wrong("{\"name\":\"a\",\"channel\":\"\",\"upstreams\":[" UPSTREAM "]}", "channel");
     check_wrong("{\"name\":\"a\",\"channel\":\"c:{x}\",\"upstreams\":[" UPSTREAM "]}", "channel");
     check_wrong("{\"name\":\"a\",\"channel\":\"c:{\",\"upstreams\":[" UPSTREAM "]}", "channel");
-    check_wrong("{\"name\":\"a\",\"channel\":\"c\",\"params\":{\"x\":\"[\"},\"upstreams\":["
-                UPSTREAM "]}",
-                "params");
-    check_wrong("{\"name\":\"a\",\"channel\":\"c\",\"params\":{\"x\":\"a)|(b\"},\"upstreams\":["
-                UPSTREAM "]}",
-                "params");
+    check_wrong(
+        "{\"name\":\"a\",\"channel\":\"c\",\"params\":{\"x\":\"[\"},\"upstreams\":[" UPSTREAM "]}",
+        "params");
+    check_wrong(
+        "{\"name\":\"a\",\"channel\":\"c\",\"params\":{\"x\":\"a)|(b\"},\"upstreams\":[" UPSTREAM
+        "]}",
+        "params");
     check_wrong("{\"name\":\"a\",\"channel\":\"c\",\"upstreams\":[]}", "upstreams");
     check_wrong("{\"name\":\"a\",\"channel\":\"c\",\"upstreams\":[" UPSTREAM "," UPSTREAM "]}",
                 "upstreams[1].name");
@@ -273,6 +295,7 @@ int main(void)
         cmocka_unit_test(duplicates_and_other_types),
         cmocka_unit_test(urls_are_filled_in),
         cmocka_unit_test(a_feed_without_parameters),
+        cmocka_unit_test(what_does_not_hold_is_no_feed),
         cmocka_unit_test(wrong_options_are_named),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

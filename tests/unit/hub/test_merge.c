@@ -70,9 +70,8 @@ static void a_full_text_is_told(void **state)
 static void check_select(const char *pointer, const char *expected)
 {
     struct str value;
-    enum status status =
-        merge_select(STR(" {\"items\": [ 1.0, {\"a/b\":true} ],\"n\":null} "), str_of(pointer),
-                     &value);
+    enum status status = merge_select(STR(" {\"items\": [ 1.0, {\"a/b\":true} ],\"n\":null} "),
+                                      str_of(pointer), &value);
     assert_int_equal(status, expected ? STATUS_OK : STATUS_NOT_FOUND);
     if (expected) {
         assert_int_equal(value.len, strlen(expected));

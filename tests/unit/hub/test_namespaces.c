@@ -14,19 +14,20 @@ static struct channel_options options;
 
 static enum status read_options(const char *text, struct config_errors *errors)
 {
-    return config_read(str_of(text), "test", &channel_options_shape, &options, errors);
+    return config_read(str_of(text), &channel_options_shape, &options, errors);
 }
 
 static int setup(void **state)
 {
     (void)state;
     struct config_errors errors;
-    enum status status = read_options("{\"max_length\":20,\"history_meta_ttl\":\"10h\","
-                              "\"without_namespace\":{\"presence\":true},\"namespaces\":["
-                              "{\"name\":\"news\",\"history_size\":10,\"history_ttl\":\"5m\"},"
-                              "{\"name\":\"ne\",\"history_size\":3,\"history_ttl\":\"1m\","
-                              "\"history_meta_ttl\":\"2h\"}]}",
-                              &errors);
+    enum status status =
+        read_options("{\"max_length\":20,\"history_meta_ttl\":\"10h\","
+                     "\"without_namespace\":{\"presence\":true},\"namespaces\":["
+                     "{\"name\":\"news\",\"history_size\":10,\"history_ttl\":\"5m\"},"
+                     "{\"name\":\"ne\",\"history_size\":3,\"history_ttl\":\"1m\","
+                     "\"history_meta_ttl\":\"2h\"}]}",
+                     &errors);
     assert_int_equal(status, STATUS_OK);
     config_errors_release(&errors);
     return 0;
@@ -150,9 +151,10 @@ static void every_combination_of_access(void **state)
             bool is_subscribed = bits & 16;
             /* the others say the opposite: they must not count */
             struct access_options other = {!(bits & 1), !(bits & 2), !(bits & 4)};
-            struct namespace_options ns = {
-                .subscribe = other, .publish = other, .presence_access = other,
-                .history_access = other};
+            struct namespace_options ns = {.subscribe = other,
+                                           .publish = other,
+                                           .presence_access = other,
+                                           .history_access = other};
             *access_for(&ns, (enum access_action)action) = access;
             assert_int_equal(
                 namespace_allows(&ns, (enum access_action)action, is_anonymous, is_subscribed),
@@ -179,8 +181,7 @@ static void each_key_opens_its_own_door(void **state)
         {"allow_publish_for_anonymous", ACCESS_PUBLISH, true, false, "allow_publish_for_client"},
         {"allow_presence_for_client", ACCESS_PRESENCE, false, false, NULL},
         {"allow_presence_for_subscriber", ACCESS_PRESENCE, false, true, NULL},
-        {"allow_presence_for_anonymous", ACCESS_PRESENCE, true, false,
-         "allow_presence_for_client"},
+        {"allow_presence_for_anonymous", ACCESS_PRESENCE, true, false, "allow_presence_for_client"},
         {"allow_history_for_client", ACCESS_HISTORY, false, false, NULL},
         {"allow_history_for_subscriber", ACCESS_HISTORY, false, true, NULL},
         {"allow_history_for_anonymous", ACCESS_HISTORY, true, false, "allow_history_for_client"},
@@ -194,7 +195,7 @@ static void each_key_opens_its_own_door(void **state)
             struct channel_options mine;
             struct config_errors errors;
             assert_int_equal(
-                config_read(str_of(text), "test", &channel_options_shape, &mine, &errors),
+                config_read(str_of(text), &channel_options_shape, &mine, &errors),
                 STATUS_OK);
             assert_int_equal(namespace_allows(&mine.without_namespace, doors[i].action,
                                               doors[i].is_anonymous, doors[i].is_subscribed),
@@ -209,7 +210,7 @@ static void check_wrong(const char *text, const char *path)
 {
     struct channel_options mine;
     struct config_errors errors;
-    assert_int_equal(config_read(str_of(text), "test", &channel_options_shape, &mine, &errors),
+    assert_int_equal(config_read(str_of(text), &channel_options_shape, &mine, &errors),
                      STATUS_INVALID);
     assert_int_equal(errors.n_texts, 1);
     assert_non_null(strstr(errors.texts[0], path));

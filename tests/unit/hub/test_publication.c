@@ -18,8 +18,9 @@ static void check_str(struct str found, const char *expected)
 static void texts_are_kept_byte_for_byte(void **state)
 {
     (void)state;
-    static const char data[] = "{\"n\": 1.10,\t\"big\":12345678901234567890,\"t\":\"\\n\\u000a \xf0\x9f"
-                               "\x94\x94\"}";
+    static const char data[] =
+        "{\"n\": 1.10,\t\"big\":12345678901234567890,\"t\":\"\\n\\u000a \xf0\x9f"
+        "\x94\x94\"}";
     struct publication *p =
         publication_create(str_of(data), STR("{\"user\":\"u\"}"), STR("{\"k\":\"v\"}"));
     assert_non_null(p);

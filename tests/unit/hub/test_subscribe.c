@@ -27,8 +27,7 @@ static const char channels[] =
     "},"
     "{\"name\":\"rec\",\"history_size\":100,\"history_ttl\":\"1h\",\"force_recovery\":true," OPEN
     "},"
-    "{\"name\":\"few\",\"history_size\":5,\"history_ttl\":\"1h\",\"force_recovery\":true," OPEN
-    "},"
+    "{\"name\":\"few\",\"history_size\":5,\"history_ttl\":\"1h\",\"force_recovery\":true," OPEN "},"
     "{\"name\":\"brief\",\"history_size\":5,\"history_ttl\":\"1ms\",\"force_recovery\":true," OPEN
     "}]}";
 
@@ -277,9 +276,8 @@ static void a_strange_epoch_fits_no_stream(void **state)
         struct peer p;
         peer_connect(&p, w);
         struct subscribe_answer a =
-            subscribe_with(&p, &(struct subscribe_request){.channel = STR("rec:a"),
-                                                           .epoch = epochs[i],
-                                                           .recover = true});
+            subscribe_with(&p, &(struct subscribe_request){
+                                   .channel = STR("rec:a"), .epoch = epochs[i], .recover = true});
         assert_int_equal(a.status, STATUS_OK);
         assert_false(a.result.recovered);
         peer_release(&p);
@@ -355,23 +353,33 @@ static void a_tail_makes_reading_needless(void **state)
     peer_release(&holder);
 }
 
+static struct world *publishing_world;
+
+static void publish_deferred(void *arg)
+{
+    publish_start(publishing_world, "rec:a", "{}", arg);
+}
+
 /* A publication that comes while the position is read must not keep the tail from being filled. */
 static void a_tail_is_filled_also_while_others_publish(void **state)
 {
     struct world *w = *state;
     struct peer holder;
-    struct publish_answer answer;
+    struct publish_answer answer = {.is_done = false};
+    struct deferred later = {.fn = publish_deferred, .arg = &answer};
     struct storage_position at = publish_n(w, "rec:a", 6);
     at.offset = 2;
     peer_connect(&holder, w);
     struct subscribe_answer a = {.is_done = false};
     struct subscribe_request request = {.channel = STR("rec:a")};
+    publishing_world = w;
+    loop_defer(w->loop, &later); /* both at one tail: the append, then the read that sees it */
     client_subscribe(holder.client, &request, subscribe_answered, &a);
-    publish_start(w, "rec:a", "{}", &answer);
     WAIT_FOR(w, a.is_done && answer.is_done);
-    uint64_t n = n_reads(w);
+    assert_int_equal(a.result.position.offset, 7);
+    assert_int_equal(n_reads(w), 1);
     check_recovery(w, "rec:a", &at, true, "3 4 5 6 7 ");
-    assert_int_equal(n_reads(w), n);
+    assert_int_equal(n_reads(w), 1);
     peer_release(&holder);
 }
 
@@ -557,6 +565,51 @@ static void a_hub_with_a_subscribe_under_way_is_not_idle(void **state)
     }
 }
 
+/* --- the end --- */
+
+/* After hub_abandon() the storage may be closed: nothing is read any more. */
+static void an_abandoned_hub_reads_nothing(void **state)
+{
+    struct world *w = *state;
+    struct peer holder;
+    struct peer p;
+    w->channel_options.tail_max_size = 0; /* one publication only */
+    struct storage_position at = publish_n(w, "rec:a", 5);
+    publish_n(w, "rec:b", 1);
+    at.offset = 2;
+    peer_connect(&holder, w);
+    subscribe(&holder, "rec:a");
+    peer_connect(&p, w);
+    uint64_t n = n_reads(w);
+    hub_abandon(w->hub);
+    assert_true(hub_is_stopping(w->hub));
+    assert_int_equal(subscribe(&p, "rec:b").status, STATUS_CLOSED);
+    struct subscribe_answer a = recover(&p, "rec:a", &at);
+    assert_int_equal(a.status, STATUS_OK);
+    assert_false(a.result.recovered);
+    assert_int_equal(publish(w, "rec:a", "1").status, STATUS_CLOSED);
+    assert_int_equal(n_reads(w), n);
+    peer_release(&p);
+    peer_release(&holder);
+}
+
+/* The tail in memory forgets with the stream: what has expired does not come back with the next
+ * publication. */
+static void an_expired_tail_does_not_come_back(void **state)
+{
+    struct world *w = *state;
+    struct peer holder;
+    peer_connect(&holder, w);
+    assert_int_equal(subscribe(&holder, "brief:a").status, STATUS_OK);
+    struct storage_position at = publish_n(w, "brief:a", 2);
+    at.offset = 1;
+    int64_t from_ms = clock_wall_ms();
+    WAIT_FOR(w, clock_wall_ms() > from_ms + 2);
+    publish_n(w, "brief:a", 1);
+    check_recovery(w, "brief:a", &at, false, "");
+    peer_release(&holder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -581,6 +634,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(following_while_others_publish, setup_with_file, teardown),
         cmocka_unit_test_setup_teardown(destroyed_while_it_subscribes, setup, teardown),
         cmocka_unit_test_setup_teardown(disconnected_while_it_subscribes, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_abandoned_hub_reads_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_expired_tail_does_not_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(a_hub_with_a_subscribe_under_way_is_not_idle, setup,
                                         teardown),
     };

@@ -1,6 +1,6 @@
 /* What the tests of hub/ and protocols/ share: a real hub on a real loop, with a real storage, and
- * peers: clients whose transport writes into memory. Knows no test library, so that fuzz targets can
- * use it too: what must not fail here ends the program. */
+ * peers: clients whose transport writes into memory. Knows no test library, so that fuzz targets
+ * can use it too: what must not fail here ends the program. */
 #ifndef BELFRY_TESTS_HUB_WORLD_H
 #define BELFRY_TESTS_HUB_WORLD_H
 
@@ -63,7 +63,7 @@ static inline void world_turn(struct world *w)
 static inline void world_read(const char *text, const struct config_shape *shape, void *object)
 {
     struct config_errors errors;
-    enum status status = config_read(str_of(text ? text : "{}"), "test", shape, object, &errors);
+    enum status status = config_read(str_of(text ? text : "{}"), shape, object, &errors);
     for (size_t i = 0; i < errors.n_texts; i++) {
         (void)fprintf(stderr, "%s\n", errors.texts[i]);
     }
@@ -226,8 +226,8 @@ struct peer {
     struct client *client; /* NULL: gone */
     struct buf received;   /* messages, each followed by a newline */
     size_t n_messages;
-    bool is_blocked; /* takes no message; peer_unblock() */
-    unsigned room;   /* how many messages until it blocks itself; 0: any number */
+    bool is_blocked;              /* takes no message; peer_unblock() */
+    unsigned room;                /* how many messages until it blocks itself; 0: any number */
     const struct disconnect *why; /* the close that was asked for */
     unsigned n_closes;
     void (*on_send)(struct peer *peer);

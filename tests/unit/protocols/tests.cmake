@@ -1,1 +1,3 @@
-# belfry_unit_test(protocols module)
+foreach(module api_params centrifuge_commands centrifuge_frames errors handshake http_head origin)
+    belfry_unit_test(protocols ${module})
+endforeach()
