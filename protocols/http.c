@@ -15,6 +15,7 @@
 #define HEAD_MAX_BYTES  16384
 #define REPLY_MAX_BYTES ((size_t)256 << 20)
 #define REPLY_WRITE_MS  15000
+#define REPLY_READ_S    60
 
 /* A refused request's connection is closed when its body has been read, or after this long: closing
  * over unread bytes would reset the connection, and the client would not see why. */
@@ -205,6 +206,9 @@ static int write_reply(struct http_request **slot)
     int n_written = lws_write(wsi, text, len, LWS_WRITE_HTTP_FINAL);
     *slot = NULL;
     free_request(r);
+    if (lws_partial_buffered(wsi)) { /* a client that does not read shall not stay for ever */
+        lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, REPLY_READ_S);
+    }
     if (n_written < 0 || closes) {
         return -1;
     }
