@@ -254,8 +254,9 @@ static void begin_new_epoch(struct channel *c)
     c->n_refs--;
 }
 
-/* False: subscribers know it already. That is so when the position was read from the storage
- * between the commit and this call. */
+/* False: it is not newer than the top, and no subscriber misses it. The storage answers a read
+ * after the appends that the read has seen, so a position never runs ahead of what was published
+ * here. */
 static bool advance(struct channel *c, struct publication *p,
                     const struct storage_position *position)
 {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -22,9 +23,20 @@ static void log_refusal(const char *name, int error)
     }
 }
 
+/* Found out before a lock file is left beside it. */
+static bool is_directory(const char *path)
+{
+    struct stat about;
+    return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
+}
+
 enum status file_lock_take(const char *path, int *ret_fd)
 {
     char *name;
+    if (is_directory(path)) {
+        log_error("storage", "open_failed", log_s("path", path), log_s("error", strerror(EISDIR)));
+        return STATUS_IO;
+    }
     if (asprintf(&name, "%s-lock", path) < 0) {
         return STATUS_NO_MEMORY;
     }

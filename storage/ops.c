@@ -161,13 +161,37 @@ bool inbox_take(struct inbox *inbox, int64_t until_ms, struct op_list *ret_list)
 enum status completions_init(struct completions *completions, uv_async_t *wake)
 {
     *completions = (struct completions){.wake = wake};
-    return pthread_mutex_init(&completions->mutex, NULL) == 0 ? STATUS_OK : STATUS_NO_MEMORY;
+    if (pthread_mutex_init(&completions->mutex, NULL) != 0) {
+        return STATUS_NO_MEMORY;
+    }
+    if (pthread_mutex_init(&completions->commit, NULL) != 0) {
+        pthread_mutex_destroy(&completions->mutex);
+        return STATUS_NO_MEMORY;
+    }
+    return STATUS_OK;
 }
 
 void completions_release(struct completions *completions)
 {
     assert(op_list_empty(&completions->list));
     pthread_mutex_destroy(&completions->mutex);
+    pthread_mutex_destroy(&completions->commit);
+}
+
+void completions_begin_commit(struct completions *completions)
+{
+    pthread_mutex_lock(&completions->commit);
+}
+
+void completions_end_commit(struct completions *completions)
+{
+    pthread_mutex_unlock(&completions->commit);
+}
+
+void completions_await_commits(struct completions *completions)
+{
+    pthread_mutex_lock(&completions->commit);
+    pthread_mutex_unlock(&completions->commit);
 }
 
 void completions_put(struct completions *completions, struct op_list *list)

@@ -63,12 +63,19 @@ bool inbox_take(struct inbox *inbox, int64_t until_ms, struct op_list *ret_list)
 
 struct completions {
     pthread_mutex_t mutex;
-    uv_async_t *wake; /* sent after each change */
+    pthread_mutex_t commit; /* held from a commit until its operations are in the list */
+    uv_async_t *wake;       /* sent after each change */
     struct op_list list;
     unsigned n_ended; /* threads */
 };
 enum status completions_init(struct completions *completions, uv_async_t *wake) MUST_CHECK;
 void completions_release(struct completions *completions);
+/* The writer commits and puts between these two. */
+void completions_begin_commit(struct completions *completions);
+void completions_end_commit(struct completions *completions);
+/* Returns when the operations of every commit that the caller has seen are in the list: so a read
+ * is answered after the appends that it saw. */
+void completions_await_commits(struct completions *completions);
 /* Moves all of list into it, and wakes the loop. */
 void completions_put(struct completions *completions, struct op_list *list);
 void completions_put_one(struct completions *completions, struct storage_op *op);

@@ -94,6 +94,7 @@ static void finish(struct reader *r, struct storage_op *op)
         status = STATUS_IO;
     }
     op_set_status(op, status);
+    completions_await_commits(r->completions);
     completions_put_one(r->completions, op);
 }
 

@@ -12,7 +12,9 @@
  * done() may start others and may free the operation.
  *
  * Order: appends are written in the order of their start, and their done() calls come in that
- * order. A read that is started after an append's done() sees that append. */
+ * order. A read that is started after an append's done() sees that append, and a read's done()
+ * comes after that of every append that it has seen: whoever reads a position has had all
+ * publications up to it. */
 #ifndef BELFRY_STORAGE_STORAGE_H
 #define BELFRY_STORAGE_STORAGE_H
 

@@ -157,9 +157,6 @@ static enum status write_group(struct writer *w, const struct op_list *group)
     for (struct storage_op *op = group->head; op && status == STATUS_OK; op = op->next) {
         status = perform(w, op, now_ms);
     }
-    if (status == STATUS_OK) {
-        status = db_commit(&w->db);
-    }
     return status;
 }
 
@@ -239,12 +236,17 @@ static void work(struct writer *w, struct op_list *waiting)
         struct op_list group;
         cut_group(waiting, &group);
         enum status status = write_group(w, &group);
+        completions_begin_commit(w->completions);
+        if (status == STATUS_OK) {
+            status = db_commit(&w->db);
+        }
         if (status == STATUS_OK) {
             count_good_group(w);
         } else {
             fail_group(w, &group, status);
         }
         completions_put(w->completions, &group);
+        completions_end_commit(w->completions);
         checkpoint_if_due(w);
         sweep_run(w->sweep);
     }
