@@ -229,7 +229,7 @@ describe('a refresh', { concurrency: true }, () => {
   });
 
   test('asks directly, whatever http_proxy says', async t => {
-    const [upstream, proxy] = [await startUpstream(t), await startGate(t)];
+    const [upstream, proxy] = [await startUpstream(t), await startGate(t, { open: true })];
     const env = { http_proxy: proxy.url, HTTP_PROXY: proxy.url, all_proxy: proxy.url, ALL_PROXY: proxy.url, no_proxy: '' };
     const hub = await startFeedHub(t, feedOf({ one: `${upstream.url}/echo` }), { env });
     assert.equal((await refresh(hub)).completed, true);
@@ -392,7 +392,7 @@ describe('an upstream that fails', { concurrency: true }, () => {
   });
 
   test('is not followed elsewhere', async t => {
-    const [upstream, elsewhere] = [await startUpstream(t), await startGate(t)];
+    const [upstream, elsewhere] = [await startUpstream(t), await startGate(t, { open: true })];
     const hub = await startFeedHub(t, feedOf({ one: `${upstream.url}/json?redirect=${encodeURIComponent(elsewhere.url)}` }));
     assert.equal((await refresh(hub)).upstreams.one.outcome, 'http_error');
     assert.equal(elsewhere.n, 0);
@@ -453,7 +453,7 @@ describe('an upstream that fails', { concurrency: true }, () => {
   });
 
   test('speaks no TLS where the URL says https: connect_error', async t => {
-    const gate = await startGate(t);
+    const gate = await startGate(t, { open: true });
     const hub = await startFeedHub(t, feedOf({ one: gate.url.replace('http:', 'https:') }));
     assert.equal((await refresh(hub)).upstreams.one.outcome, 'connect_error');
     assert.equal(gate.n, 0);
@@ -464,7 +464,7 @@ describe('parameters', { concurrency: true }, () => {
   const byCity = upstream => ({ name: 'city', channel: 'city:{city}', params: { city: CITY }, upstreams: [{ name: 'one', url: `${upstream.url}/air/{city}` }] });
 
   test('that do not match are refused, by name and pattern, and nothing is asked', async t => {
-    const gate = await startGate(t);
+    const gate = await startGate(t, { open: true });
     const hub = await startFeedHub(t, byCity(gate));
     const bad = ['bilbao/../x', 'Bilbao', '', 'b', 'a'.repeat(41), 'bilbao\n', '\nbilbao', 'bil\nbao', 'bilbao ', 'bilbao\0', 'bilbaö', '%62ilbao', 'a|b', 7, null, true, ['bilbao'], {}];
     for (const method of ['feed_refresh', 'feed_get']) {
@@ -479,7 +479,7 @@ describe('parameters', { concurrency: true }, () => {
   });
 
   test('that are missing, unknown or there twice are refused', async t => {
-    const gate = await startGate(t);
+    const gate = await startGate(t, { open: true });
     const hub = await startFeedHub(t, byCity(gate));
     const messageOf = async params => {
       const { code, message } = await errorOf(hub, 'feed_refresh', `{"feed":"city"${params}}`);
@@ -540,7 +540,7 @@ describe('parameters', { concurrency: true }, () => {
   });
 
   test('that make no channel are refused', async t => {
-    const gate = await startGate(t);
+    const gate = await startGate(t, { open: true });
     const hub = await startFeedHub(t, { name: 'any', channel: 'city:{v}', params: { v: '.{1,300}' }, upstreams: [{ name: 'one', url: `${gate.url}/?{v}` }] });
     for (const v of ['é', 'a'.repeat(254), '\u007f']) assert.equal((await errorOf(hub, 'feed_refresh', { feed: 'any', params: { v } })).code, 107, v);
     assert.equal(gate.n, 0);

@@ -4,9 +4,11 @@
 //   body: a string or Buffer is sent as it is, anything else as JSON. json: undefined if the body is none.
 import http from 'node:http';
 
+import { within } from './process.mjs';
+
 export function request(port, method, path, { headers = {}, body, host = '127.0.0.1' } = {}) {
   const bytes = body === undefined || typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
-  return new Promise((resolve, reject) => {
+  const answered = new Promise((resolve, reject) => {
     const length = bytes === undefined ? {} : { 'content-length': Buffer.byteLength(bytes) };
     const outgoing = http.request({ host, port, method, path, agent: false, headers: { ...length, ...headers } });
     outgoing.once('error', reject);
@@ -21,6 +23,7 @@ export function request(port, method, path, { headers = {}, body, host = '127.0.
     });
     outgoing.end(bytes);
   });
+  return within(answered, `the answer to ${method} ${path}`);
 }
 
 function parsed(text) {

@@ -38,7 +38,7 @@ function takeReply(bytes, toHead) {
   const body = bytes.subarray(end + 4);
   if (body.length < length) return undefined;
   const text = body.subarray(0, length).toString();
-  const [, status] = /^HTTP\/1\.1 (\d{3}) /.exec(statusLine);
+  const [, status] = /^HTTP\/1\.[01] (\d{3}) /.exec(statusLine);
   return { reply: { status: Number(status), headers, text, json: parsed(text) }, rest: body.subarray(length) };
 }
 

@@ -194,9 +194,8 @@ static void each_key_opens_its_own_door(void **state)
                      doors[i].also ? doors[i].also : "presence");
             struct channel_options mine;
             struct config_errors errors;
-            assert_int_equal(
-                config_read(str_of(text), &channel_options_shape, &mine, &errors),
-                STATUS_OK);
+            assert_int_equal(config_read(str_of(text), &channel_options_shape, &mine, &errors),
+                             STATUS_OK);
             assert_int_equal(namespace_allows(&mine.without_namespace, doors[i].action,
                                               doors[i].is_anonymous, doors[i].is_subscribed),
                              with_key);

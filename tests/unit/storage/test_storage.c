@@ -673,6 +673,56 @@ static enum storage_durability memory = STORAGE_MEMORY;
 #test " (" #durability ")", test, set_up, tear_down, &durability                           \
     }
 
+/* Appends and reads in flight at the same time: no read may know a publication whose append has not
+ * been answered. */
+struct race {
+    uint64_t n_answered; /* appends */
+    unsigned n_open;
+    bool is_over;
+};
+
+static void race_append_done(struct storage_append *append)
+{
+    struct race *race = append->arg;
+    assert_int_equal(append->status, STATUS_OK);
+    race->n_answered = append->position.offset;
+    race->is_over = --race->n_open == 0;
+}
+
+static void race_read_done(struct storage_history *read)
+{
+    struct race *race = read->arg;
+    assert_int_equal(read->status, STATUS_OK);
+    assert_true(read->top.offset <= race->n_answered);
+    storage_history_release(read);
+    race->is_over = --race->n_open == 0;
+}
+
+static void a_read_is_answered_after_the_appends_it_saw(void **state)
+{
+    enum { ROUNDS = 300, PAIRS = 20 };
+    struct fixture *fx = *state;
+    struct storage_append appends[PAIRS];
+    struct storage_history reads[PAIRS];
+    struct race race = {0};
+    for (int round = 0; round < ROUNDS; round++) {
+        race.is_over = false;
+        race.n_open = 2 * PAIRS;
+        for (int i = 0; i < PAIRS; i++) {
+            appends[i] = (struct storage_append){.channel = STR("race"),
+                                                 .retention = KEEP,
+                                                 .data = STR("1"),
+                                                 .done = race_append_done,
+                                                 .arg = &race};
+            reads[i] = (struct storage_history){
+                .channel = STR("race"), .retention = KEEP, .done = race_read_done, .arg = &race};
+            storage_append(fx->storage, &appends[i]);
+            storage_history(fx->storage, &reads[i]);
+        }
+        wait_for(fx, &race.is_over);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -687,6 +737,8 @@ int main(void)
         ON(history_reads_both_ways, memory),
         ON(reading_an_absent_stream_makes_it, full),
         ON(reading_an_absent_stream_makes_it, memory),
+        ON(a_read_is_answered_after_the_appends_it_saw, normal),
+        ON(a_read_is_answered_after_the_appends_it_saw, memory),
         ON(a_read_after_done_sees_the_append, normal),
         ON(a_read_after_done_sees_the_append, memory),
         ON(only_the_last_ones_are_kept, normal),
