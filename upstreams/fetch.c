@@ -71,7 +71,9 @@ static bool set_callbacks(struct fetch *f)
            !curl_easy_setopt(f->easy, CURLOPT_WRITEFUNCTION, on_body) &&
            !curl_easy_setopt(f->easy, CURLOPT_WRITEDATA, f) &&
            !curl_easy_setopt(f->easy, CURLOPT_HEADERFUNCTION, on_head) &&
-           !curl_easy_setopt(f->easy, CURLOPT_HEADERDATA, f);
+           !curl_easy_setopt(f->easy, CURLOPT_HEADERDATA, f) &&
+           !curl_easy_setopt(f->easy, CURLOPT_CLOSESOCKETFUNCTION, pool_close_socket) &&
+           !curl_easy_setopt(f->easy, CURLOPT_CLOSESOCKETDATA, f->pool);
 }
 
 static bool set_http(struct fetch *f)

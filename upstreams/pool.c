@@ -5,18 +5,26 @@
 #include "upstreams/pool.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
 #include <utlist.h>
 
 #define WAITING_TICK_MS 5
 #define WAITING_SLOTS   512
 
-/* Reused: a connection that is kept alive gets a new watch for every transfer. */
+/* Lives for as long as libcurl wants its socket watched. When kept, for as long as the socket: a
+ * transfer over a warm connection then costs no system call for watching. */
 struct socket_watch {
     uv_poll_t poll; /* first, so that a closed handle is its watch */
     struct fetch_pool *pool;
     struct socket_watch *next;
+    UT_hash_handle hh; /* in pool->watches */
     curl_socket_t fd;
+    bool is_kept;
+    int wanted;  /* the events that libcurl waits for; 0: the connection idles */
+    int started; /* those of the last start */
 };
 
 /* --- the end of the pool's memory --- */
@@ -48,6 +56,84 @@ static void on_watch_closed(uv_handle_t *handle)
     handle_closed(pool);
 }
 
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+/* --- watches --- */
+
+static struct socket_watch *watch_open(struct fetch_pool *pool, curl_socket_t fd)
+{
+    struct socket_watch *watch = pool->free_watches;
+    if (watch) {
+        LL_DELETE(pool->free_watches, watch);
+    } else if (!(watch = malloc(sizeof(*watch)))) {
+        return NULL;
+    }
+    *watch = (struct socket_watch){.pool = pool, .fd = fd};
+    if (uv_poll_init_socket(loop_uv(pool->loop), &watch->poll, fd)) {
+        LL_PREPEND(pool->free_watches, watch);
+        return NULL;
+    }
+    pool->n_handles++;
+    HASH_ADD_INT(pool->watches, fd, watch);
+    if (!watch->hh.tbl) { /* no memory */
+        uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
+        return NULL;
+    }
+    return watch;
+}
+
+/* Before the socket is closed: its number may be another's in a moment. */
+static void watch_close(struct socket_watch *watch)
+{
+    HASH_DEL(watch->pool->watches, watch);
+    (void)uv_poll_stop(&watch->poll);
+    uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
+}
+
+static struct socket_watch *find_watch(struct fetch_pool *pool, curl_socket_t fd)
+{
+    struct socket_watch *watch;
+    HASH_FIND_INT(pool->watches, &fd, watch);
+    return watch;
+}
+
+static int watch_start(struct socket_watch *watch, int events)
+{
+    watch->wanted = events;
+    uv_ref((uv_handle_t *)&watch->poll);
+    if (watch->is_kept && watch->started == events && uv_is_active((uv_handle_t *)&watch->poll)) {
+        return 0;
+    }
+    watch->started = events;
+    return uv_poll_start(&watch->poll, events, on_poll);
+}
+
+/* Not stopped: the next transfer wants the same events. But idle connections do not keep the loop
+ * running. */
+static void watch_idle(struct socket_watch *watch)
+{
+    watch->wanted = 0;
+    uv_unref((uv_handle_t *)&watch->poll);
+}
+
+/* Once a transfer over a new connection has succeeded, and not before: libcurl 7.88 calls no close
+ * function for a socket whose connecting, TLS included, it gives up. */
+static void keep_watch(struct fetch_pool *pool, CURL *easy)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    (void)curl_easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd);
+    if (fd == CURL_SOCKET_BAD) {
+        return;
+    }
+    struct socket_watch *watch = find_watch(pool, fd); /* another transfer may use it already */
+    if (!watch && (watch = watch_open(pool, fd))) {
+        watch_idle(watch);
+    }
+    if (watch) {
+        watch->is_kept = true;
+    }
+}
+
 /* --- driving libcurl --- */
 
 static void collect_finished(struct fetch_pool *pool)
@@ -57,8 +143,13 @@ static void collect_finished(struct fetch_pool *pool)
     while ((message = curl_multi_info_read(pool->multi, &n_left))) {
         if (message->msg == CURLMSG_DONE) {
             CURLcode code = message->data.result;
+            long n_connects = 0;
             char *f = NULL;
+            (void)curl_easy_getinfo(message->easy_handle, CURLINFO_NUM_CONNECTS, &n_connects);
             (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &f);
+            if (code == CURLE_OK && n_connects > 0) {
+                keep_watch(pool, message->easy_handle);
+            }
             fetch_collect((struct fetch *)(void *)f, code); /* the message is invalid from here */
         }
     }
@@ -71,6 +162,20 @@ static void drive(struct fetch_pool *pool, curl_socket_t fd, int events)
     collect_finished(pool);
     fetch_start_waiting(pool);
     fetch_deliver(pool);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+    struct socket_watch *watch = (struct socket_watch *)poll;
+    if (!watch->wanted) {
+        /* The server has closed an idle connection. libcurl looks before it uses one. */
+        (void)uv_poll_stop(poll);
+        return;
+    }
+    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
+    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
+    flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
+    drive(watch->pool, watch->fd, flags);
 }
 
 static void on_timer(uv_timer_t *timer)
@@ -109,59 +214,44 @@ static int on_multi_timer(CURLM *multi, long timeout_ms, void *arg)
     return 0;
 }
 
-/* --- sockets --- */
+/* --- what libcurl calls about sockets --- */
 
-static void on_poll(uv_poll_t *poll, int status, int events)
+static void on_unwanted(struct socket_watch *watch)
 {
-    struct socket_watch *watch = (struct socket_watch *)poll;
-    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
-    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
-    flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
-    drive(watch->pool, watch->fd, flags);
-}
-
-static struct socket_watch *watch_open(struct fetch_pool *pool, curl_socket_t fd)
-{
-    struct socket_watch *watch = pool->free_watches;
-    if (watch) {
-        LL_DELETE(pool->free_watches, watch);
-    } else if (!(watch = malloc(sizeof(*watch)))) {
-        return NULL;
+    if (watch->is_kept) {
+        watch_idle(watch);
+    } else {
+        watch_close(watch);
     }
-    *watch = (struct socket_watch){.pool = pool, .fd = fd};
-    if (uv_poll_init_socket(loop_uv(pool->loop), &watch->poll, fd)) {
-        LL_PREPEND(pool->free_watches, watch);
-        return NULL;
-    }
-    pool->n_handles++;
-    (void)curl_multi_assign(pool->multi, fd, watch);
-    return watch;
 }
 
-/* Stops watching before libcurl closes the socket: its number may be another's in a moment. */
-static void watch_close(struct socket_watch *watch)
-{
-    (void)uv_poll_stop(&watch->poll);
-    uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
-}
-
-/* Called by libcurl, so of libcurl only curl_multi_assign() may be called in here. */
 static int on_multi_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_data)
 {
-    struct socket_watch *watch = socket_data;
+    struct fetch_pool *pool = arg;
+    struct socket_watch *watch = find_watch(pool, fd);
     (void)easy;
+    (void)socket_data;
     if (what == CURL_POLL_REMOVE) {
         if (watch) {
-            watch_close(watch);
+            on_unwanted(watch);
         }
         return 0;
     }
-    if (!watch && !(watch = watch_open(arg, fd))) {
+    if (!watch && !(watch = watch_open(pool, fd))) {
         return -1; /* libcurl ends its transfers */
     }
     int events = what & CURL_POLL_IN ? UV_READABLE : 0;
     events |= what & CURL_POLL_OUT ? UV_WRITABLE : 0;
-    return uv_poll_start(&watch->poll, events, on_poll) ? -1 : 0;
+    return watch_start(watch, events) ? -1 : 0;
+}
+
+int pool_close_socket(void *arg, curl_socket_t fd)
+{
+    struct socket_watch *watch = find_watch(arg, fd);
+    if (watch) {
+        watch_close(watch);
+    }
+    return close(fd);
 }
 
 /* --- create and destroy --- */
@@ -187,7 +277,7 @@ static void on_teardown(void *arg)
 {
     struct fetch_pool *pool = arg;
     fetch_free_all(pool);
-    (void)curl_multi_cleanup(pool->multi); /* closes connections: their sockets are unwatched */
+    (void)curl_multi_cleanup(pool->multi); /* closes connections, which closes their watches */
     loop_undefer(pool->loop, &pool->kick);
     curl_slist_free_all(pool->headers);
     deadlines_destroy(pool->deadlines);

@@ -59,8 +59,12 @@ struct fetch_pool {
     struct deferred kick;
     struct deferred teardown;
     struct socket_watch *free_watches;
-    int n_handles; /* not closed yet; the pool lives until there are none */
+    struct socket_watch *watches; /* by socket */
+    int n_handles;                /* not closed yet; the pool lives until there are none */
 };
+
+/* pool.c. The CURLOPT_CLOSESOCKETFUNCTION of every fetch; arg is the pool. */
+int pool_close_socket(void *arg, curl_socket_t fd);
 
 /* fetch.c. libcurl is through with f. */
 void fetch_collect(struct fetch *f, CURLcode code);
