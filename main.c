@@ -42,7 +42,6 @@ struct program {
     uv_timer_t shutdown_timer;
     enum shutdown_state state;
     int64_t shutdown_deadline_ms;
-    int exit_code;
 };
 
 static void shutdown_step(struct program *p);
@@ -269,7 +268,7 @@ static int run(const char *command, const char *config_path)
     if (!config_path) {
         return misused("--config FILE is missing");
     }
-    struct program program = {.exit_code = 0};
+    struct program program = {.state = SHUTDOWN_NOT_BEGUN};
     int code = 1;
     if (settings_load(config_path, &program.settings)) {
         code = is_serve ? serve(&program) : 0;

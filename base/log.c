@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 
-enum { LINE_MAX_BYTES = 4096, VALUE_MAX_BYTES = 1024 };
+enum { LINE_MAX_BYTES = 4096, VALUE_MAX_BYTES = 1024, LIMIT_MS = 1000 };
 
 static const char *const level_names[] = {"trace", "debug", "info", "warn", "error", "none"};
 static enum log_level lowest = LOG_INFO;
@@ -203,4 +203,17 @@ void log_write(enum log_level level, const char *module, const char *event,
     }
     line.text[line.len++] = '\n';
     write_line(&line);
+}
+
+bool log_permits(struct log_limit *limit)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    if (now_ms < limit->next_ms) {
+        limit->n_waiting++;
+        return false;
+    }
+    limit->next_ms = now_ms + LIMIT_MS;
+    limit->n_left_out = limit->n_waiting;
+    limit->n_waiting = 0;
+    return true;
 }

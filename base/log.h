@@ -50,6 +50,16 @@ void log_write(enum log_level level, const char *module, const char *event,
         }                                                                                          \
     } while (0)
 
+/* For events that a stranger can cause as often as he likes: at most one line a second of each. One
+ * static struct per call site; loop's thread only. n_left_out: how many were not permitted since
+ * the last that was. */
+struct log_limit {
+    int64_t next_ms;
+    int64_t n_left_out;
+    int64_t n_waiting; /* private */
+};
+bool log_permits(struct log_limit *limit);
+
 #define log_trace(...) log_at(LOG_TRACE, __VA_ARGS__)
 #define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
 #define log_info(...)  log_at(LOG_INFO, __VA_ARGS__)

@@ -37,6 +37,7 @@ struct channel {
     bool is_loaded;
     struct storage_position top;
     struct tail tail;
+    unsigned n_holding_tail;
     int64_t tail_expires_ms; /* wall clock: history_ttl after the last publication */
 
     struct storage_history *load; /* under way */
@@ -212,7 +213,19 @@ static size_t tail_max_items(const struct channel *c)
 
 static size_t tail_max_bytes(const struct channel *c)
 {
-    return (size_t)c->hub->channel_options->tail_max_size;
+    return (size_t)(c->n_holding_tail > 0 ? c->hub->client_options->history_max_size
+                                          : c->hub->channel_options->tail_max_size);
+}
+
+void channel_hold_tail(struct channel *c)
+{
+    c->n_holding_tail++;
+}
+
+void channel_let_tail_go(struct channel *c)
+{
+    c->n_holding_tail--;
+    tail_trim(&c->tail, tail_max_items(c), tail_max_bytes(c));
 }
 
 static void set_top(struct channel *c, const struct storage_position *top)
@@ -363,6 +376,7 @@ static void start_load(struct channel *c)
     load->retention = namespace_retention(c->hub->channel_options, c->ns);
     load->reverse = true;
     load->limit = tail_max_items(c) < LOAD_MAX_ITEMS ? tail_max_items(c) : LOAD_MAX_ITEMS;
+    load->max_bytes = tail_max_bytes(c);
     load->done = load_done;
     load->arg = c;
     c->load = load;

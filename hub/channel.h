@@ -57,6 +57,11 @@ const struct storage_position *channel_top(const struct channel *channel);
 bool channel_tail_since(const struct channel *channel, uint64_t since,
                         struct publication *const **ret_publications, size_t *ret_n);
 
+/* Between the two, publications that join the tail are kept beyond channel.tail_max_size, up to
+ * client.history_max_size. */
+void channel_hold_tail(struct channel *channel);
+void channel_let_tail_go(struct channel *channel);
+
 /* For fan_out.c: nothing is left to deliver. May free the channel. */
 void channel_delivered(struct channel *channel);
 

@@ -451,6 +451,10 @@ enum status client_may(const struct client *c, struct str channel, enum access_a
     if (status != STATUS_OK) {
         return status;
     }
+    if ((action == ACCESS_PRESENCE && !ns->presence) ||
+        (action == ACCESS_HISTORY && !namespace_has_history(ns))) {
+        return STATUS_NOT_AVAILABLE;
+    }
     if (action == ACCESS_SUBSCRIBE && channel_is_private(channel)) {
         return STATUS_DENIED; /* subscription tokens would open it */
     }

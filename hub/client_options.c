@@ -64,6 +64,9 @@ static const struct config_field client_fields[] = {
           .min = 1, .max = 100000, .doc = "Publications in one answer to history."),
     FIELD("recovery_max_publication_limit", CONFIG_INT, recovery_max_publication_limit, "300",
           .min = 1, .max = 100000, .doc = "Missed publications that can be recovered at once."),
+    FIELD("history_max_size", CONFIG_INT, history_max_size, "4194304", .min = 65536,
+          .max = 33554432,
+          .doc = "Bytes of publications in one answer to history, and in one recovery."),
     FIELD("connection_limit", CONFIG_INT, connection_limit, "0", .min = 0, .max = 10000000,
           .doc = "Connections at one time; 0: what the descriptor limit allows."),
 };

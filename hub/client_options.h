@@ -21,6 +21,7 @@ struct client_options {
     int64_t queue_max_size; /* bytes waiting for one client */
     int64_t history_max_publication_limit;
     int64_t recovery_max_publication_limit;
+    int64_t history_max_size; /* bytes of publications in one answer or recovery */
     int64_t connection_limit; /* 0: as many as the descriptor limit allows */
 };
 

@@ -56,15 +56,13 @@ static bool find_param(const struct feed *f, struct str name, size_t *ret_index)
 
 /* --- making --- */
 
-static bool compile_pattern(const char *pattern, regex_t *regex)
+/* All of a value must match: the leftmost longest match is compared with the whole, which no
+ * alternative or bracket in the pattern can get around. */
+static bool matches_whole(const regex_t *pattern, const char *text, size_t len)
 {
-    struct buf text;
-    buf_init(&text, strlen(pattern) + 8);
-    buf_printf(&text, "^(%s)$", pattern);
-    char *anchored = buf_take(&text);
-    bool is_good = anchored && regcomp(regex, anchored, REG_EXTENDED | REG_NOSUB) == 0;
-    free(anchored);
-    return is_good;
+    regmatch_t match;
+    return regexec(pattern, text, 1, &match, 0) == 0 && match.rm_so == 0 &&
+           (size_t)match.rm_eo == len;
 }
 
 static bool make_upstream(const struct feed *f, size_t index, struct feed_upstream *upstream)
@@ -92,7 +90,7 @@ enum status feed_create(const struct feed_options *options, struct feed **ret_fe
     f->upstreams = hub_allocate((options->upstreams.n_items + 1) * sizeof(struct feed_upstream));
     bool is_good = true;
     for (size_t i = 0; is_good && i < options->params.n_items; i++) {
-        is_good = compile_pattern(param_options(f, i)->text, &f->patterns[i]);
+        is_good = regcomp(&f->patterns[i], param_options(f, i)->text, REG_EXTENDED) == 0;
         f->n_patterns += is_good;
     }
     for (size_t i = 0; is_good && i < options->upstreams.n_items; i++) {
@@ -151,7 +149,7 @@ static enum status bind_param(struct feed_instance *in, size_t index, struct str
     buf_append_char(&in->text, '\0');
     bool fits = status == STATUS_OK && !buf_failed(&in->text) && len <= FEED_PARAM_MAX_BYTES &&
                 !memchr(in->text.ptr + start, 0, len) &&
-                regexec(&in->feed->patterns[index], in->text.ptr + start, 0, NULL, 0) == 0;
+                matches_whole(&in->feed->patterns[index], in->text.ptr + start, len);
     if (!fits) {
         buf_printf(why, "params.%s: %.*s does not match %s", param->name,
                    (int)(value.len < 100 ? value.len : 100), value.ptr, param->text);

@@ -81,6 +81,7 @@ static void start_read(struct history *h, const struct history_request *request,
         .since = request->since,
         .reverse = request->reverse,
         .limit = read_limit(request, ns),
+        .max_bytes = request->max_bytes,
         .done = read_done,
         .arg = h,
     };

@@ -50,11 +50,14 @@ bool hub_is_idle(const struct hub *hub);
 
 /* --- publish --- */
 
+struct publication;
+
 struct publish_request {
     struct str channel;
-    struct str data; /* checked JSON */
-    struct str info; /* JSON of the publishing client, or empty */
-    struct str tags; /* checked JSON object of strings, or empty */
+    struct str data;          /* checked JSON */
+    struct str info;          /* JSON of the publishing client, or empty */
+    struct str tags;          /* checked JSON object of strings, or empty */
+    struct publication *text; /* instead of the three: shared with other channels, or NULL */
     bool skip_history;
 };
 
@@ -75,6 +78,7 @@ struct history_request {
     bool reverse;
     int64_t limit;     /* 0: the position only; -1: as many as may be */
     int64_t max_limit; /* 0: no other limit than the channel's history_size */
+    size_t max_bytes;  /* the publication that reaches it is the last one */
 };
 
 typedef void (*history_done_fn)(void *arg, enum status status,

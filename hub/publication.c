@@ -9,9 +9,14 @@ static struct str copy_one_line(char **at, struct str text)
 {
     char *start = *at;
     char *out = start;
-    for (size_t i = 0; i < text.len; i++) {
-        *out = text.ptr[i];
-        out += text.ptr[i] != '\n' && text.ptr[i] != '\r';
+    if (text.len > 0 && !memchr(text.ptr, '\n', text.len) && !memchr(text.ptr, '\r', text.len)) {
+        memcpy(out, text.ptr, text.len); /* as it mostly is */
+        out += text.len;
+    } else {
+        for (size_t i = 0; i < text.len; i++) {
+            *out = text.ptr[i];
+            out += text.ptr[i] != '\n' && text.ptr[i] != '\r';
+        }
     }
     *at = out;
     return (struct str){start, (size_t)(out - start)};
@@ -25,10 +30,22 @@ struct publication *publication_create(struct str data, struct str info, struct 
     }
     char *at = p->bytes;
     p->refs = 1;
+    p->origin = NULL;
     p->offset = 0;
     p->data = copy_one_line(&at, data);
     p->info = copy_one_line(&at, info);
     p->tags = copy_one_line(&at, tags);
+    return p;
+}
+
+struct publication *publication_share(struct publication *origin)
+{
+    struct publication *p = malloc(sizeof(*p));
+    if (p) {
+        *p = *origin;
+        p->refs = 1;
+        p->origin = publication_ref(origin->origin ? origin->origin : origin);
+    }
     return p;
 }
 
@@ -41,6 +58,7 @@ struct publication *publication_ref(struct publication *p)
 void publication_unref(struct publication *p)
 {
     if (p && --p->refs == 0) {
+        publication_unref(p->origin);
         free(p);
     }
 }

@@ -7,16 +7,19 @@
 
 struct publication {
     unsigned refs;
-    uint64_t offset; /* 0: the channel keeps no history */
-    struct str data; /* JSON text on one line, otherwise byte for byte as it came */
-    struct str info; /* JSON text of the publishing client, or empty */
-    struct str tags; /* JSON object of strings, or empty */
+    struct publication *origin; /* whose text it shares; NULL: its own */
+    uint64_t offset;            /* 0: the channel keeps no history */
+    struct str data;            /* JSON text on one line, otherwise byte for byte as it came */
+    struct str info;            /* JSON text of the publishing client, or empty */
+    struct str tags;            /* JSON object of strings, or empty */
     char bytes[];
 };
 
 /* Copies the texts, which must be checked JSON (or empty, but not data), without the line ends
  * between tokens. One reference; NULL when memory is short. */
 struct publication *publication_create(struct str data, struct str info, struct str tags);
+/* Another publication of the same text, for another channel. */
+struct publication *publication_share(struct publication *origin);
 struct publication *publication_ref(struct publication *p);
 /* Accepts NULL. */
 void publication_unref(struct publication *p);

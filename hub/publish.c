@@ -83,7 +83,7 @@ static enum status check(struct hub *hub, const struct publish_request *request,
     if (hub->is_stopping) {
         return STATUS_CLOSED;
     }
-    if (request->data.len == 0) {
+    if (!request->text && request->data.len == 0) {
         return STATUS_INVALID;
     }
     return namespace_find(hub->channel_options, request->channel, ret_ns);
@@ -105,7 +105,9 @@ void hub_publish(struct hub *hub, const struct publish_request *request, publish
     memcpy(p->channel, name.ptr ? name.ptr : "", name.len);
     hub->n_operations++;
     if (status == STATUS_OK) {
-        p->publication = publication_create(request->data, request->info, request->tags);
+        p->publication = request->text
+                             ? publication_share(request->text)
+                             : publication_create(request->data, request->info, request->tags);
         p->status = p->publication ? STATUS_OK : STATUS_NO_MEMORY;
     }
     if (p->status == STATUS_OK && namespace_has_history(ns) && !request->skip_history) {

@@ -16,6 +16,7 @@
 #include "hub/merge.h"
 
 #define SNAPSHOT_MAX_BYTES ((size_t)32 << 20)
+#define KEEP_ALIVE_MAX_MS  INT64_C(3600000)
 
 enum refresh_state {
     REFRESH_FETCHING,
@@ -358,10 +359,14 @@ static void start_store(struct refresh *r)
     storage_append(r->hub->storage, &r->append);
 }
 
-/* A run that found everything as it was leaves the file alone. */
+/* A run that found everything as it was leaves the file alone, but for now and then: what is not
+ * written is forgotten after history_meta_ttl. */
 static bool is_worth_storing(const struct refresh *r)
 {
-    return r->is_changed || r->is_completed != r->recalled.completed;
+    int64_t meta_ttl_ms = namespace_retention(r->hub->channel_options, r->ns).meta_ttl_ms;
+    int64_t due_ms = meta_ttl_ms / 100 < KEEP_ALIVE_MAX_MS ? meta_ttl_ms / 100 : KEEP_ALIVE_MAX_MS;
+    return r->is_changed || r->is_completed != r->recalled.completed ||
+           r->time_ms - r->recalled.time_ms > due_ms;
 }
 
 /* --- pushing and answering --- */
@@ -378,8 +383,41 @@ static void push(struct refresh *r)
     channel_publish(channel, r->publication, has_history ? &r->position : NULL);
 }
 
+/* "air:http_error events:timeout" */
+static void append_failures(const struct refresh *r, struct buf *out)
+{
+    for (size_t i = 0; i < r->n_parts; i++) {
+        const struct feed_upstream_result *result = &r->parts[i].result;
+        if (result->outcome != FEED_FRESH) {
+            buf_append(out, out->len > 0 ? STR(" ") : STR_EMPTY);
+            buf_append(out, result->name);
+            buf_append_char(out, ':');
+            buf_append(out, str_of(feed_outcome_name(result->failure)));
+        }
+    }
+}
+
+static void warn_of_failures(const struct refresh *r)
+{
+    static struct log_limit limit;
+    if ((r->status == STATUS_OK && r->is_completed) || r->status == STATUS_CLOSED ||
+        !log_permits(&limit)) {
+        return;
+    }
+    struct buf failures;
+    buf_init(&failures, 1024);
+    append_failures(r, &failures);
+    log_warn("refresh", r->status == STATUS_OK ? "incomplete" : "failed",
+             log_s("feed", feed_options(r->feed)->name),
+             log_str("channel", feed_instance_channel(r->instance)),
+             log_s("status", status_name(r->status)), log_str("upstreams", buf_str(&failures)),
+             log_i("left_out", limit.n_left_out));
+    buf_release(&failures);
+}
+
 static void count(struct refresh *r)
 {
+    warn_of_failures(r);
     struct feed_stats *stats = feed_stats(r->feed);
     stats->n_running--;
     stats->n_refreshes++;

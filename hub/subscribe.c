@@ -10,10 +10,6 @@
 #include "hub/client_internal.h"
 #include "hub/hub_internal.h"
 
-/* How often publications may outrun the reading of history before the client is told to begin anew.
- */
-#define READS_MAX 3
-
 enum subscribe_state {
     SUBSCRIBE_CHECKING,
     SUBSCRIBE_LOADING,    /* the channel's position */
@@ -42,7 +38,8 @@ struct subscribe {
 
     struct subscribe_result result;
     struct storage_history read;
-    unsigned n_reads;
+    bool was_read;
+    bool holds_tail;
     struct publication **recovered; /* own references; or NULL */
     size_t n_recovered;
 };
@@ -141,16 +138,18 @@ static bool items_fit(struct subscribe *s)
 
 static void start_read(struct subscribe *s)
 {
-    storage_history_release(&s->read);
+    channel_hold_tail(s->channel); /* what is published while we read must still be there then */
+    s->holds_tail = true;
+    s->was_read = true;
     s->read = (struct storage_history){
         .channel = channel_name(s->channel),
         .retention = namespace_retention(s->hub->channel_options, channel_namespace(s->channel)),
         .since = s->since,
         .limit = (size_t)s->hub->client_options->recovery_max_publication_limit,
+        .max_bytes = (size_t)s->hub->client_options->history_max_size,
         .done = read_done,
         .arg = s,
     };
-    s->n_reads++;
     s->state = SUBSCRIBE_READING;
     s->hub->n_operations++;
     storage_history(s->hub->storage, &s->read);
@@ -175,11 +174,8 @@ static bool recover(struct subscribe *s)
         s->result.recovered = keep_recovered(s, tail, n_tail);
         return true;
     }
-    if (s->n_reads > 0 && s->read.n_items == 0) {
-        return true; /* the stream no longer has them */
-    }
-    if (s->n_reads == READS_MAX || s->hub->is_abandoned) {
-        return true;
+    if (s->was_read || s->hub->is_abandoned) {
+        return true; /* the stream no longer has them all, or they are too large for one reply */
     }
     start_read(s);
     return false;
@@ -225,6 +221,9 @@ static void finish(struct subscribe *s)
     }
     free(s->recovered);
     storage_history_release(&s->read);
+    if (s->holds_tail) {
+        channel_let_tail_go(s->channel);
+    }
     if (s->channel) {
         channel_release(s->channel);
     }

@@ -56,6 +56,13 @@ static uint64_t last_offset(const struct tail *t)
     return t->items[t->head + t->n_items - 1]->offset;
 }
 
+void tail_trim(struct tail *t, size_t max_items, size_t max_bytes)
+{
+    while (t->n_items > 1 && (t->n_items > max_items || t->n_bytes > max_bytes)) {
+        drop_first(t);
+    }
+}
+
 void tail_push(struct tail *t, struct publication *p, size_t max_items, size_t max_bytes)
 {
     if (t->n_items > 0 && last_offset(t) + 1 != p->offset) {
@@ -68,9 +75,7 @@ void tail_push(struct tail *t, struct publication *p, size_t max_items, size_t m
     t->items[t->head + t->n_items] = publication_ref(p);
     t->n_items++;
     t->n_bytes += publication_size(p);
-    while (t->n_items > 1 && (t->n_items > max_items || t->n_bytes > max_bytes)) {
-        drop_first(t);
-    }
+    tail_trim(t, max_items, max_bytes);
 }
 
 bool tail_push_front(struct tail *t, struct publication *p, size_t max_items, size_t max_bytes)

@@ -25,6 +25,9 @@ void tail_push(struct tail *t, struct publication *p, size_t max_items, size_t m
  */
 bool tail_push_front(struct tail *t, struct publication *p, size_t max_items, size_t max_bytes);
 
+/* Drops the oldest beyond the limits. */
+void tail_trim(struct tail *t, size_t max_items, size_t max_bytes);
+
 /* Those after since, ascending, if none is missing between since and the first of them: top is the
  * last offset of the stream. Valid until the tail changes. */
 bool tail_since(const struct tail *t, uint64_t since, uint64_t top,

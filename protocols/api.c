@@ -7,12 +7,15 @@
 #include <sys/resource.h>
 #include <uv.h>
 
+#include "hub/publication.h"
 #include "protocols/api_feeds.h"
 #include "protocols/api_params.h"
 #include "protocols/api_reply.h"
 #include "protocols/centrifuge_frames.h"
 
 #define BROADCAST_MAX_CHANNELS 10000
+#define BROADCAST_MAX_OPEN     64
+#define API_HISTORY_MAX_BYTES  ((size_t)16 << 20)
 
 /* --- publish and broadcast --- */
 
@@ -64,12 +67,19 @@ static void api_publish(struct hub *hub, struct api_params *params, struct http_
     hub_publish(hub, &publish, published, request);
 }
 
-/* One publication for many channels: answers are gathered in the order of the channels. */
+/* One publication for many channels: some at a time, so that neither loop nor storage has to take
+ * all at once. Answers are gathered in the order of the channels. */
 struct broadcast {
     struct http_request *request;
+    struct hub *hub;
+    struct api_params params; /* where the channels lie */
+    struct json_walk rest;    /* channels not begun */
+    struct publication *text;
+    bool skip_history;
+    bool was_closed;
+    size_t n_begun;
     size_t n_open;
     size_t n_parts;
-    bool was_closed;
     struct broadcast_part {
         struct broadcast *broadcast;
         enum status status;
@@ -100,6 +110,8 @@ static void answer_broadcast(struct broadcast *b)
     }
 }
 
+static void begin_parts(struct broadcast *b);
+
 static void part_published(void *arg, enum status status, const struct storage_position *position)
 {
     struct broadcast_part *part = arg;
@@ -107,9 +119,28 @@ static void part_published(void *arg, enum status status, const struct storage_p
     part->status = status;
     part->position = *position;
     b->was_closed |= status == STATUS_CLOSED;
-    if (--b->n_open == 0) {
+    b->n_open--;
+    begin_parts(b);
+    if (b->n_open == 0) {
         answer_broadcast(b);
+        publication_unref(b->text);
+        api_params_release(&b->params);
         free(b);
+    }
+}
+
+static void begin_parts(struct broadcast *b)
+{
+    struct str item;
+    while (b->n_open < BROADCAST_MAX_OPEN && json_next_element(&b->rest, &item)) {
+        struct broadcast_part *part = &b->parts[b->n_begun++];
+        struct publish_request publish = {.text = b->text, .skip_history = b->skip_history};
+        if (!api_decode(&b->params, "channels", item, &publish.channel)) {
+            publish.channel = STR_EMPTY; /* is answered as a bad request of this channel */
+        }
+        part->broadcast = b;
+        b->n_open++;
+        hub_publish(b->hub, &publish, part_published, part);
     }
 }
 
@@ -142,21 +173,21 @@ static void api_broadcast(struct hub *hub, struct api_params *params, struct htt
         return;
     }
     struct broadcast *b = calloc(1, sizeof(*b) + n * sizeof(b->parts[0]));
-    if (!b) {
+    struct publication *text = publication_create(publish.data, STR_EMPTY, publish.tags);
+    if (!b || !text) {
+        free(b);
+        publication_unref(text);
         api_reply_error(request, STATUS_NO_MEMORY, "");
         return;
     }
     b->request = request;
-    b->n_parts = b->n_open = n;
-    struct json_walk walk = json_walk(channels);
-    struct str item;
-    for (size_t i = 0; i < n && json_next_element(&walk, &item); i++) {
-        b->parts[i].broadcast = b;
-        if (!api_decode(params, "channels", item, &publish.channel)) {
-            publish.channel = STR_EMPTY; /* is answered as a bad request of this channel */
-        }
-        hub_publish(hub, &publish, part_published, &b->parts[i]);
-    }
+    b->hub = hub;
+    b->text = text;
+    b->skip_history = publish.skip_history;
+    b->n_parts = n;
+    b->rest = json_walk(channels);
+    api_params_take(params, &b->params);
+    begin_parts(b);
 }
 
 /* --- history, presence, channels, info --- */
@@ -175,7 +206,7 @@ static void history_read(void *arg, enum status status, const struct storage_his
 
 static void api_history(struct hub *hub, struct api_params *params, struct http_request *request)
 {
-    struct history_request h = {0};
+    struct history_request h = {.max_bytes = API_HISTORY_MAX_BYTES};
     struct str since;
     bool is_good = api_text(params, "channel", &h.channel) && api_i64(params, "limit", &h.limit) &&
                    api_bool(params, "reverse", &h.reverse) && api_object(params, "since", &since);

@@ -15,6 +15,12 @@ void api_params_release(struct api_params *p)
     buf_release(&p->decoded);
 }
 
+void api_params_take(struct api_params *p, struct api_params *ret_taken)
+{
+    *ret_taken = *p;
+    buf_init(&p->decoded, 0);
+}
+
 static bool complain(struct api_params *p, const char *name, const char *expected)
 {
     snprintf(p->wrong, sizeof(p->wrong), "%s: expected %s", name, expected);

@@ -16,6 +16,9 @@ struct api_params {
 /* body: checked JSON. decoded texts take at most as much as the body. */
 void api_params_init(struct api_params *p, struct str body);
 void api_params_release(struct api_params *p);
+/* Moves all to ret_taken, which is then to be released; p stays usable and empty. The body must
+ * live on. */
+void api_params_take(struct api_params *p, struct api_params *ret_taken);
 
 /* Each is true when the member is absent (the value is then empty, 0 or false) or right; false when
  * it is of a wrong type, and `wrong` says so. */

@@ -66,7 +66,7 @@ static void command_ended(struct centrifuge_session *s)
     work_on(s);
 }
 
-/* --- reading members; STATUS_INVALID for one of a wrong type, absent ones are zero --- */
+/* --- reading members: false for one of a wrong type; absent ones are zero --- */
 
 /* Most strings have no escapes and are used where they lie. */
 static bool read_text(struct str value, struct buf *decoded, struct str *ret_text)
@@ -340,8 +340,9 @@ static bool read_history(const struct command *c, struct history_request *reques
 static void on_history(struct centrifuge_session *s, const struct command *c)
 {
     struct hub *hub = client_hub(s->client);
-    struct history_request request = {.max_limit =
-                                          hub_client_options(hub)->history_max_publication_limit};
+    const struct client_options *options = hub_client_options(hub);
+    struct history_request request = {.max_limit = options->history_max_publication_limit,
+                                      .max_bytes = (size_t)options->history_max_size};
     if (!read_history(c, &request)) {
         bad_request(s);
         return;
@@ -556,6 +557,10 @@ void centrifuge_receive(struct centrifuge_session *s, struct str message)
     message = without_last_newline(message);
     if (message.len == 0) {
         bad_request(s);
+        return;
+    }
+    if (s->is_busy && str_eq(message, STR("{}"))) {
+        handle_pong(s); /* it has no order with commands, and its time is limited */
         return;
     }
     if (s->is_busy) {

@@ -37,6 +37,9 @@ static struct handshake_refusal bad(const char *text)
 
 struct handshake_refusal handshake_check(const struct handshake *h, struct str path)
 {
+    if (!str_eq_nocase(h->upgrade, STR("websocket"))) { /* such as h2c */
+        return bad("the only upgrade here is websocket; without it, speak HTTP/1.1\n");
+    }
     if (!str_eq(h->path, path)) {
         return (struct handshake_refusal){.status = 404, .text = "no WebSocket endpoint here\n"};
     }
@@ -47,9 +50,6 @@ struct handshake_refusal handshake_check(const struct handshake *h, struct str p
     }
     if (!str_eq(h->http_version, STR("HTTP/1.1"))) {
         return bad("a WebSocket handshake needs HTTP/1.1\n");
-    }
-    if (!str_eq_nocase(h->upgrade, STR("websocket"))) {
-        return bad("the Upgrade header does not say websocket\n");
     }
     if (!handshake_has_token(h->connection, STR("upgrade"))) {
         return bad("the Connection header does not say Upgrade\n");

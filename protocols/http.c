@@ -10,9 +10,11 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "protocols/headers.h"
 #include "protocols/http_head.h"
 
-#define HEAD_MAX_BYTES  16384
+/* libwebsockets itself takes no more than max_http_header_data. */
+#define HEAD_MAX_BYTES  8448
 #define REPLY_MAX_BYTES ((size_t)256 << 20)
 #define REPLY_WRITE_MS  15000
 #define REPLY_READ_S    60
@@ -36,13 +38,13 @@ struct http_request {
     bool is_in_callback;
     bool closes; /* the connection cannot be used again */
     uint64_t content_length;
-    struct buf head; /* path, query and header texts */
+    struct headers head; /* in texts, behind the path */
     struct str path;
-    struct str query;
     struct str headers[HTTP_N_HEADERS];
     struct buf body;
     struct buf reply; /* LWS_PRE bytes, then the text */
     struct deadline deadline;
+    char texts[HEAD_MAX_BYTES];
 };
 
 enum http_method http_request_method(const struct http_request *r)
@@ -53,11 +55,6 @@ enum http_method http_request_method(const struct http_request *r)
 struct str http_request_path(const struct http_request *r)
 {
     return r->path;
-}
-
-struct str http_request_query(const struct http_request *r)
-{
-    return r->query;
 }
 
 struct str http_request_header(const struct http_request *r, enum http_header header)
@@ -79,44 +76,12 @@ static void free_request(struct http_request *r)
 {
     *r->options->n_under_way -= is_under_way(r);
     deadline_disarm(r->options->deadlines, &r->deadline);
-    buf_release(&r->head);
     buf_release(&r->body);
     buf_release(&r->reply);
     free(r);
 }
 
 /* --- the head --- */
-
-/* The texts come one after the other into r->head, whose memory is reserved at once and never
- * moves. */
-static struct str copy_header(struct http_request *r, enum lws_token_indexes token)
-{
-    int len = lws_hdr_total_length(r->wsi, token);
-    if (len <= 0 || buf_reserve(&r->head, (size_t)len + 1) != STATUS_OK) {
-        return STR_EMPTY;
-    }
-    char *at = r->head.ptr + r->head.len;
-    if (lws_hdr_copy(r->wsi, at, len + 1, token) < 0) {
-        return STR_EMPTY;
-    }
-    r->head.len += (size_t)len + 1;
-    return (struct str){at, (size_t)len};
-}
-
-static struct str copy_custom_header(struct http_request *r, const char *name)
-{
-    int name_len = (int)strlen(name);
-    int len = lws_hdr_custom_length(r->wsi, name, name_len);
-    if (len <= 0 || buf_reserve(&r->head, (size_t)len + 1) != STATUS_OK) {
-        return STR_EMPTY;
-    }
-    char *at = r->head.ptr + r->head.len;
-    if (lws_hdr_custom_copy(r->wsi, at, len + 1, name, name_len) < 0) {
-        return STR_EMPTY;
-    }
-    r->head.len += (size_t)len + 1;
-    return (struct str){at, (size_t)len};
-}
 
 static enum http_method method_of(struct lws *wsi)
 {
@@ -142,17 +107,18 @@ static void read_head(struct http_request *r)
     char *uri = NULL;
     int uri_len = 0;
     r->method = method_of(r->wsi);
-    if (lws_http_get_uri_and_method(r->wsi, &uri, &uri_len) >= 0 && uri_len > 0 &&
-        buf_reserve(&r->head, (size_t)uri_len) == STATUS_OK) {
-        r->path = (struct str){r->head.ptr + r->head.len, (size_t)uri_len};
-        buf_append(&r->head, (struct str){uri, (size_t)uri_len});
+    if (lws_http_get_uri_and_method(r->wsi, &uri, &uri_len) >= 0 && uri_len > 0) {
+        r->path = (struct str){r->texts, (size_t)uri_len};
+        r->path.len = r->path.len < HEAD_MAX_BYTES ? r->path.len : HEAD_MAX_BYTES;
+        memcpy(r->texts, uri, r->path.len);
+        r->head.used = r->path.len;
     }
-    r->query = copy_header(r, WSI_TOKEN_HTTP_URI_ARGS);
-    r->headers[HTTP_HEADER_HOST] = copy_header(r, WSI_TOKEN_HOST);
-    r->headers[HTTP_HEADER_ORIGIN] = copy_header(r, WSI_TOKEN_ORIGIN);
-    r->headers[HTTP_HEADER_AUTHORIZATION] = copy_header(r, WSI_TOKEN_HTTP_AUTHORIZATION);
-    r->headers[HTTP_HEADER_IF_NONE_MATCH] = copy_header(r, WSI_TOKEN_HTTP_IF_NONE_MATCH);
-    r->headers[HTTP_HEADER_API_KEY] = copy_custom_header(r, "x-api-key:");
+    r->headers[HTTP_HEADER_ORIGIN] = headers_copy(&r->head, r->wsi, WSI_TOKEN_ORIGIN);
+    r->headers[HTTP_HEADER_AUTHORIZATION] =
+        headers_copy(&r->head, r->wsi, WSI_TOKEN_HTTP_AUTHORIZATION);
+    r->headers[HTTP_HEADER_IF_NONE_MATCH] =
+        headers_copy(&r->head, r->wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH);
+    r->headers[HTTP_HEADER_API_KEY] = headers_copy_custom(&r->head, r->wsi, STR("x-api-key:"));
 }
 
 static void reply_text(struct http_request *r, int status, const char *text)
@@ -170,7 +136,12 @@ static bool method_has_body(enum http_method method)
 /* True: the request may go on. False: it has been answered. */
 static bool check_head(struct http_request *r)
 {
-    struct str length = copy_header(r, WSI_TOKEN_HTTP_CONTENT_LENGTH);
+    struct str length = headers_copy(&r->head, r->wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH);
+    if (r->head.is_full) {
+        r->closes = true;
+        reply_text(r, 431, "the headers are too large\n");
+        return false;
+    }
     if (lws_hdr_total_length(r->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0) {
         r->closes = true; /* where its body ends is not known here */
         reply_text(r, 411, "send a Content-Length, not a Transfer-Encoding\n");
@@ -268,13 +239,10 @@ int http_on_request(const struct http_options *options, struct lws *wsi, struct 
     }
     r->wsi = wsi;
     r->options = options;
-    buf_init(&r->head, HEAD_MAX_BYTES);
+    r->head = (struct headers){.bytes = r->texts, .size = sizeof(r->texts)};
     buf_init(&r->body, options->max_body_size + 1);
     buf_init(&r->reply, REPLY_MAX_BYTES);
     *slot = r;
-    if (buf_reserve(&r->head, HEAD_MAX_BYTES) != STATUS_OK) {
-        return -1;
-    }
     read_head(r);
     r->is_in_callback = true;
     bool goes_on = check_head(r);

@@ -23,7 +23,6 @@ enum http_method {
 
 /* The headers that handlers read. */
 enum http_header {
-    HTTP_HEADER_HOST,
     HTTP_HEADER_ORIGIN,
     HTTP_HEADER_AUTHORIZATION,
     HTTP_HEADER_API_KEY, /* X-API-Key */

@@ -20,6 +20,7 @@ const char *http_status_line(int status)
     case 413: return "413 Content Too Large";
     case 416: return "416 Range Not Satisfiable";
     case 426: return "426 Upgrade Required";
+    case 431: return "431 Request Header Fields Too Large";
     case 500: return "500 Internal Server Error";
     case 501: return "501 Not Implemented";
     case 503: return "503 Service Unavailable";

@@ -99,7 +99,11 @@ static void set_options(int fd)
 /* Out of descriptors: the connection would wait in the queue and wake the loop for ever. */
 static void turn_one_away(struct listener *l)
 {
-    log_warn("listener", "out_of_descriptors", log_s("error", strerror(errno)));
+    static struct log_limit limit;
+    if (log_permits(&limit)) {
+        log_warn("listener", "out_of_descriptors", log_s("error", strerror(errno)),
+                 log_i("left_out", limit.n_left_out));
+    }
     if (l->spare_fd < 0) {
         return;
     }

@@ -220,8 +220,12 @@ static bool may_accept(void *arg)
     if (s->n_connections < s->max_connections) {
         return true;
     }
-    log_warn("server", "connection_refused", log_i("connections", (int64_t)s->n_connections),
-             log_s("why", "the descriptor limit"));
+    static struct log_limit limit;
+    if (log_permits(&limit)) {
+        log_warn("server", "connection_refused", log_i("left_out", limit.n_left_out),
+                 log_i("connections", (int64_t)s->n_connections),
+                 log_s("why", "the descriptor limit"));
+    }
     return false;
 }
 

@@ -14,6 +14,7 @@
 #include "protocols/centrifuge_commands.h"
 #include "protocols/centrifuge_frames.h"
 #include "protocols/handshake.h"
+#include "protocols/headers.h"
 #include "protocols/http.h"
 #include "protocols/origin.h"
 
@@ -23,9 +24,13 @@ _Static_assert(LWS_PRE <= FRAME_HEADROOM, "libwebsockets writes its header in fr
  * meanwhile. */
 #define WAITING_PAUSE_BYTES 65536
 
+#define HEADERS_MAX_BYTES 8448
+
 /* For what waits, and the Close behind it, to be sent; and for the peer's answer to the Close. */
 #define CLOSE_SEND_S 5
 #define CLOSE_ACK_S  5
+
+#define REASON_MAX_BYTES 123
 
 struct websocket {
     struct lws *wsi; /* NULL: gone, but a command is still under way */
@@ -39,6 +44,7 @@ struct websocket {
 
 static const struct disconnect close_message_size = {1009, "message size limit"};
 static const struct disconnect close_not_utf8 = {1007, "text is not UTF-8"};
+static const struct disconnect close_protocol_error = {1002, "broken Close frame"};
 static const struct disconnect close_by_peer = {1000, ""};
 static const struct disconnect close_cut = {1006, ""};
 
@@ -96,24 +102,6 @@ static const struct client_transport transport = {
 
 /* --- handshake --- */
 
-/* Header texts, one behind the other. */
-struct texts {
-    char bytes[4096];
-    size_t used;
-};
-
-static struct str copy_header(struct lws *wsi, enum lws_token_indexes token, struct texts *texts)
-{
-    int len = lws_hdr_total_length(wsi, token);
-    char *at = texts->bytes + texts->used;
-    if (len <= 0 || (size_t)len + 1 > sizeof(texts->bytes) - texts->used ||
-        lws_hdr_copy(wsi, at, len + 1, token) < 0) {
-        return STR_EMPTY;
-    }
-    texts->used += (size_t)len + 1;
-    return (struct str){at, (size_t)len};
-}
-
 static int refuse(struct lws *wsi, int status, const char *text, const char *headers)
 {
     struct http_reply reply = {.status = status,
@@ -128,7 +116,11 @@ static int check_admission(const struct websocket_options *options, struct lws *
 {
     const struct client_options *client = hub_client_options(options->hub);
     if (!origin_is_allowed(&client->allowed_origins, origin)) {
-        log_info("websocket", "origin_refused", log_str("origin", origin));
+        static struct log_limit limit;
+        if (log_permits(&limit)) {
+            log_info("websocket", "origin_refused", log_str("origin", origin),
+                     log_i("left_out", limit.n_left_out));
+        }
         return refuse(wsi, 403, "this origin is not in client.allowed_origins\n", NULL);
     }
     bool is_full = client->connection_limit > 0 &&
@@ -146,22 +138,26 @@ int websocket_on_upgrade(const struct websocket_options *options, struct lws *ws
     if (lws_hdr_total_length(wsi, WSI_TOKEN_UPGRADE) <= 0) {
         return -1;
     }
-    struct texts texts = {.used = 0};
+    char bytes[HEADERS_MAX_BYTES];
+    struct headers texts = {.bytes = bytes, .size = sizeof(bytes)};
     struct handshake h = {
         .is_get = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0,
-        .http_version = copy_header(wsi, WSI_TOKEN_HTTP, &texts),
-        .path = copy_header(wsi, WSI_TOKEN_GET_URI, &texts),
-        .host = copy_header(wsi, WSI_TOKEN_HOST, &texts),
-        .connection = copy_header(wsi, WSI_TOKEN_CONNECTION, &texts),
-        .upgrade = copy_header(wsi, WSI_TOKEN_UPGRADE, &texts),
-        .key = copy_header(wsi, WSI_TOKEN_KEY, &texts),
-        .version = copy_header(wsi, WSI_TOKEN_VERSION, &texts),
-        .protocols = copy_header(wsi, WSI_TOKEN_PROTOCOL, &texts),
+        .http_version = headers_copy(&texts, wsi, WSI_TOKEN_HTTP),
+        .path = headers_copy(&texts, wsi, WSI_TOKEN_GET_URI),
+        .host = headers_copy(&texts, wsi, WSI_TOKEN_HOST),
+        .connection = headers_copy(&texts, wsi, WSI_TOKEN_CONNECTION),
+        .upgrade = headers_copy(&texts, wsi, WSI_TOKEN_UPGRADE),
+        .key = headers_copy(&texts, wsi, WSI_TOKEN_KEY),
+        .version = headers_copy(&texts, wsi, WSI_TOKEN_VERSION),
+        .protocols = headers_copy(&texts, wsi, WSI_TOKEN_PROTOCOL),
     };
     if (!h.is_get) { /* another method's target is another token */
         h.path = str_of(options->path);
     }
-    struct str origin = copy_header(wsi, WSI_TOKEN_ORIGIN, &texts);
+    struct str origin = headers_copy(&texts, wsi, WSI_TOKEN_ORIGIN);
+    if (texts.is_full) {
+        return refuse(wsi, 431, "the headers are too large\n", NULL);
+    }
     struct handshake_refusal refusal = handshake_check(&h, str_of(options->path));
     if (refusal.status != 0) {
         return refuse(wsi, refusal.status, refusal.text, refusal.headers);
@@ -305,22 +301,45 @@ int websocket_on_receive(struct websocket *ws, struct str piece)
 
 /* By hand: Debian's libwebsockets closes twice when WRITEABLE returns -1 on libuv (a test of its
  * own that _DEBUG leaves in lws_service_fd_tsi()), and the second time cuts the connection before
- * its Close frame is sent. */
-static bool send_close(struct websocket *ws)
+ * its Close frame is sent. Written as raw bytes, because it refuses frames once the peer has sent
+ * its Close. */
+static bool send_close(struct websocket *ws, const struct disconnect *why)
 {
-    unsigned char frame[LWS_PRE + 4 + 123];
-    size_t len = strlen(ws->why->reason);
-    unsigned char *at = frame + LWS_PRE;
-    *at++ = 0x88; /* FIN, opcode 8: RFC 6455, 5.2 */
-    *at++ = (unsigned char)(2 + len);
-    *at++ = (unsigned char)(ws->why->code >> 8);
-    *at++ = (unsigned char)(ws->why->code & 0xff);
-    memcpy(at, ws->why->reason, len);
-    if (lws_write(ws->wsi, frame + LWS_PRE, 4 + len, LWS_WRITE_HTTP) < 0) {
+    unsigned char text[LWS_PRE + 4 + REASON_MAX_BYTES];
+    unsigned char *frame = text + LWS_PRE;
+    size_t len = strlen(why->reason);
+    len = len > REASON_MAX_BYTES ? REASON_MAX_BYTES : len;
+    frame[0] = 0x88; /* final, opcode 8 */
+    frame[1] = (unsigned char)(2 + len);
+    frame[2] = (unsigned char)(why->code >> 8);
+    frame[3] = (unsigned char)(why->code & 0xff);
+    memcpy(frame + 4, why->reason, len);
+    if (lws_write(ws->wsi, frame, 4 + len, LWS_WRITE_HTTP) < 0) {
         return false;
     }
     lws_set_timeout(ws->wsi, PENDING_TIMEOUT_CLOSE_ACK, CLOSE_ACK_S);
     return true;
+}
+
+/* What RFC 6455 section 7.4 lets a peer say. */
+static bool close_code_is_valid(unsigned code)
+{
+    return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
+           (code >= 3000 && code <= 4999);
+}
+
+/* The Close that answers a broken one; NULL: it is well-formed. */
+static const struct disconnect *close_is_broken(struct str body)
+{
+    if (body.len == 0) {
+        return NULL;
+    }
+    unsigned code =
+        body.len < 2 ? 0 : (unsigned)(unsigned char)body.ptr[0] << 8 | (unsigned char)body.ptr[1];
+    if (!close_code_is_valid(code)) {
+        return &close_protocol_error;
+    }
+    return utf8_valid(str_tail(body, 2)) ? NULL : &close_not_utf8;
 }
 
 int websocket_on_writeable(struct websocket *ws)
@@ -341,19 +360,23 @@ int websocket_on_writeable(struct websocket *ws)
         return 0;
     }
     ws->is_closing = true;
-    return send_close(ws) ? 0 : -1;
+    return send_close(ws, ws->why) ? 0 : -1;
 }
 
 int websocket_on_peer_close(struct websocket *ws, struct str body)
 {
-    (void)body;
-    if (ws && ws->is_closing) {
+    if (!ws) {
+        return 0;
+    }
+    if (ws->is_closing) {
         return -1; /* the answer to our own Close: that is all */
     }
-    if (ws) {
-        client_flush(ws->session.client); /* as far as it goes */
-        ws->is_closing = true;
-        client_disconnect(ws->session.client, &close_by_peer);
+    client_flush(ws->session.client); /* as far as it goes */
+    ws->is_closing = true;
+    const struct disconnect *broken = close_is_broken(body);
+    if (broken && !lws_partial_buffered(ws->wsi)) {
+        send_close(ws, broken);
     }
-    return 0; /* libwebsockets answers the Close */
+    client_disconnect(ws->session.client, &close_by_peer);
+    return broken ? -1 : 0; /* a good Close is answered by libwebsockets */
 }

@@ -116,6 +116,12 @@ static enum status add_item(struct storage_history *history, const struct db_cal
     return STATUS_OK;
 }
 
+/* The item that reaches the limit is the last one. */
+static bool is_full(const struct storage_history *history, const struct buf *texts)
+{
+    return history->max_bytes > 0 && texts->len >= history->max_bytes;
+}
+
 /* Offsets from first to last, both included. */
 static enum status read_items(struct reads *r, struct storage_history *history, int64_t stream_id,
                               uint64_t first, uint64_t last)
@@ -128,7 +134,7 @@ static enum status read_items(struct reads *r, struct storage_history *history, 
     db_bind_u64(&call, last);
     db_bind_u64(&call, history->limit);
     enum status status = STATUS_OK;
-    while (status == STATUS_OK && db_row(&call)) {
+    while (status == STATUS_OK && !is_full(history, &texts) && db_row(&call)) {
         status = add_item(history, &call, &texts);
     }
     enum status end = db_end(&call);

@@ -132,6 +132,7 @@ struct storage_history {
     uint64_t since;
     bool reverse;
     size_t limit;
+    size_t max_bytes; /* of texts: the item that reaches it is the last one; 0: no limit */
     void (*done)(struct storage_history *history);
     void *arg;
     /* out */

@@ -333,9 +333,9 @@ static void errors_of_commands(void **state)
     ask(&s, "{\"publish\":{\"channel\":\"kept:a\",\"data\":1},\"id\":6}",
         "{\"id\":6,\"error\":{\"code\":103,\"message\":\"permission denied\"}}\n");
     ask(&s, "{\"history\":{\"channel\":\"closed:a\"},\"id\":7}",
-        "{\"id\":7,\"error\":{\"code\":103,\"message\":\"permission denied\"}}\n");
+        "{\"id\":7,\"error\":{\"code\":108,\"message\":\"not available\"}}\n");
     ask(&s, "{\"presence\":{\"channel\":\"closed:a\"},\"id\":8}",
-        "{\"id\":8,\"error\":{\"code\":103,\"message\":\"permission denied\"}}\n");
+        "{\"id\":8,\"error\":{\"code\":108,\"message\":\"not available\"}}\n");
     ask(&s, "{\"history\":{\"channel\":\"kept:a\",\"reverse\":true,\"since\":{}},\"id\":9}",
         "{\"id\":9,\"error\":{\"code\":107,\"message\":\"bad request\"}}\n");
     ask(&s, "{\"subscribe\":{\"channel\":\"caf\xc3\xa9\"},\"id\":10}",

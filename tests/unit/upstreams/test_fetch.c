@@ -3,6 +3,8 @@
  * outcome, the queue, cancelling at every moment, and reuse of connections. */
 #include "upstreams/fetch.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -587,6 +589,128 @@ static void test_a_connection_that_was_closed_is_replaced(void **state)
     close_world(&w);
 }
 
+/* --- idle connections and the loop --- */
+
+static void fetch_in(struct world *w, const char *path)
+{
+    struct call call = {0};
+    start_plain(w, &call, path);
+    run_until_done(&call);
+    assert_int_equal(call.outcome, FETCH_OK);
+    buf_release(&call.body);
+}
+
+/* The first fetch over a connection makes it a kept one, the second leaves its watch started. */
+static void warm_up(struct world *w, const char *second_path)
+{
+    fetch_in(w, "/health");
+    fetch_in(w, second_path);
+}
+
+/* The only descriptor of this process that is connected to the server; -1: there is none. */
+static int find_connection(void)
+{
+    for (int fd = 0; fd < 1024; fd++) {
+        struct sockaddr_in peer = {0};
+        socklen_t len = sizeof(peer);
+        if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.sin_family == AF_INET &&
+            ntohs(peer.sin_port) == server_port) {
+            return fd;
+        }
+    }
+    return -1;
+}
+
+static bool is_readable(int fd, int timeout_ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, timeout_ms) == 1;
+}
+
+static void on_somebody(uv_poll_t *poll, int status, int events)
+{
+    assert_int_equal(status, 0);
+    assert_int_equal(events, UV_READABLE);
+    (void)uv_poll_stop(poll);
+    uv_close((uv_handle_t *)poll, NULL);
+}
+
+/* The loop tells somebody else about a descriptor of that number, which must be free. */
+static void assert_watchable(struct loop *loop, int fd)
+{
+    int ends[2];
+    uv_poll_t poll;
+    assert_int_equal(pipe(ends), 0);
+    if (ends[0] != fd) {
+        assert_int_equal(fcntl(ends[0], F_DUPFD, fd), fd);
+        (void)close(ends[0]);
+    }
+    assert_int_equal(uv_poll_init(loop_uv(loop), &poll, fd), 0);
+    assert_int_equal(uv_poll_start(&poll, UV_READABLE, on_somebody), 0);
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    while (!uv_is_closing((uv_handle_t *)&poll)) {
+        (void)uv_run(loop_uv(loop), UV_RUN_ONCE);
+    }
+    (void)uv_run(loop_uv(loop), UV_RUN_NOWAIT); /* the handle is on this stack */
+    (void)close(fd);
+    (void)close(ends[1]);
+}
+
+static void on_never(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+/* A loop that only idle connections are left to would not look at them. */
+static void turn_twice(struct loop *loop)
+{
+    uv_timer_t company;
+    (void)uv_timer_init(loop_uv(loop), &company);
+    (void)uv_timer_start(&company, on_never, LONG_MS, 0);
+    (void)uv_run(loop_uv(loop), UV_RUN_NOWAIT);
+    uv_close((uv_handle_t *)&company, NULL);
+    (void)uv_run(loop_uv(loop), UV_RUN_NOWAIT);
+}
+
+static void test_a_close_while_idle_does_not_keep_the_loop_awake(void **state)
+{
+    (void)state;
+    struct world w;
+    int lower = dup(STDERR_FILENO); /* a number that the next connection will prefer */
+    open_world(&w, 1, 10);
+    warm_up(&w, "/health?close=1");
+    int fd = find_connection();
+    assert_true(fd > lower);
+    assert_true(is_readable(fd, LONG_MS)); /* its end */
+
+    turn_twice(w.loop);
+    assert_false(is_readable(uv_backend_fd(loop_uv(w.loop)), 0)); /* the next turn would sleep */
+
+    (void)close(lower);
+    fetch_in(&w, "/health");
+    assert_int_equal(find_connection(), lower);
+    assert_watchable(w.loop, fd);
+    close_world(&w);
+}
+
+static void test_an_idle_pool_does_not_hold_the_loop(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w, 1, 10);
+    warm_up(&w, "/health");
+    assert_int_equal(uv_run(loop_uv(w.loop), UV_RUN_NOWAIT), 0); /* nothing holds it */
+    int fd = find_connection();
+    assert_true(fd >= 0);
+
+    /* The watch is started when this closes the connection. */
+    fetch_pool_destroy(w.pool);
+    loop_run(w.loop);
+    assert_int_equal(find_connection(), -1);
+    assert_watchable(w.loop, fd);
+    loop_destroy(w.loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -609,6 +733,8 @@ int main(void)
         cmocka_unit_test(test_connections_are_kept),
         cmocka_unit_test(test_a_burst_reuses_its_connections),
         cmocka_unit_test(test_a_connection_that_was_closed_is_replaced),
+        cmocka_unit_test(test_a_close_while_idle_does_not_keep_the_loop_awake),
+        cmocka_unit_test(test_an_idle_pool_does_not_hold_the_loop),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);
 }

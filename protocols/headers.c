@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#include "protocols/headers.h"
+
+/* Room for len bytes and a NUL; NULL when there is none. */
+static char *take_room(struct headers *h, int len)
+{
+    if ((size_t)len + 1 > h->size - h->used) {
+        h->is_full = true;
+        return NULL;
+    }
+    char *at = h->bytes + h->used;
+    h->used += (size_t)len + 1;
+    return at;
+}
+
+struct str headers_copy(struct headers *h, struct lws *wsi, enum lws_token_indexes token)
+{
+    int len = lws_hdr_total_length(wsi, token);
+    char *at = len > 0 ? take_room(h, len) : NULL;
+    if (!at) {
+        return STR_EMPTY;
+    }
+    if (lws_hdr_copy(wsi, at, len + 1, token) < 0) {
+        h->is_full = true;
+        return STR_EMPTY;
+    }
+    return (struct str){at, (size_t)len};
+}
+
+struct str headers_copy_custom(struct headers *h, struct lws *wsi, struct str name)
+{
+    int len = lws_hdr_custom_length(wsi, name.ptr, (int)name.len);
+    char *at = len > 0 ? take_room(h, len) : NULL;
+    if (!at) {
+        return STR_EMPTY;
+    }
+    if (lws_hdr_custom_copy(wsi, at, len + 1, name.ptr, (int)name.len) < 0) {
+        h->is_full = true;
+        return STR_EMPTY;
+    }
+    return (struct str){at, (size_t)len};
+}
