@@ -43,6 +43,7 @@ static const struct option {
     {STR_INIT("reset"), FLAG, FIELD(reset)},
     {STR_INIT("truncate"), FLAG, FIELD(truncate)},
     {STR_INIT("endless"), FLAG, FIELD(endless)},
+    {STR_INIT("close"), FLAG, FIELD(close)},
     {STR_INIT("redirect"), TEXT, FIELD(redirect)},
     {STR_INIT("content_type"), TEXT, FIELD(content_type)},
     {STR_INIT("header"), HEADER, 0},

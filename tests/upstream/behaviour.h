@@ -20,6 +20,7 @@ struct behaviour {
     bool reset;
     bool truncate;
     bool endless;
+    bool close;
     struct str redirect;
     struct str content_type;
     struct str headers[BEHAVIOUR_MAX_HEADERS]; /* "Name:Value" */

@@ -310,7 +310,7 @@ static void respond(struct connection *c, const struct behaviour *b)
     }
     struct buf *target = needs_holding(b) ? &c->held : &c->out;
     response_encode(&s->response, b, &s->request, target, &c->held_head_len);
-    c->is_last = !s->request.keep_alive || b->truncate;
+    c->is_last = !s->request.keep_alive || b->truncate || b->close;
     if (target == &c->held) {
         hold(c, b);
     } else {

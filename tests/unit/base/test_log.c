@@ -186,6 +186,21 @@ static void levels(void **state)
     log_set_level(LOG_INFO);
 }
 
+static void one_line_in_an_interval_is_permitted(void **state)
+{
+    (void)state;
+    struct log_limit limit = {0};
+    assert_true(log_permits(&limit));
+    assert_false(log_permits(&limit));
+    assert_false(log_permits(&limit));
+    limit.next_ms = 0; /* the interval is over */
+    assert_true(log_permits(&limit));
+    assert_int_equal(limit.n_left_out, 2);
+    limit.next_ms = 0;
+    assert_true(log_permits(&limit));
+    assert_int_equal(limit.n_left_out, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +210,7 @@ int main(void)
         cmocka_unit_test(long_values_are_cut),
         cmocka_unit_test(many_values_are_cut),
         cmocka_unit_test(many_fields_are_cut),
+        cmocka_unit_test(one_line_in_an_interval_is_permitted),
         cmocka_unit_test(levels),
     };
 

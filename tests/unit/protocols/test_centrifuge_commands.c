@@ -335,7 +335,7 @@ static void errors_of_commands(void **state)
     ask(&s, "{\"history\":{\"channel\":\"closed:a\"},\"id\":7}",
         "{\"id\":7,\"error\":{\"code\":108,\"message\":\"not available\"}}\n");
     ask(&s, "{\"presence\":{\"channel\":\"closed:a\"},\"id\":8}",
-        "{\"id\":8,\"error\":{\"code\":108,\"message\":\"not available\"}}\n");
+        "{\"id\":8,\"error\":{\"code\":103,\"message\":\"permission denied\"}}\n");
     ask(&s, "{\"history\":{\"channel\":\"kept:a\",\"reverse\":true,\"since\":{}},\"id\":9}",
         "{\"id\":9,\"error\":{\"code\":107,\"message\":\"bad request\"}}\n");
     ask(&s, "{\"subscribe\":{\"channel\":\"caf\xc3\xa9\"},\"id\":10}",
@@ -412,6 +412,22 @@ static void a_pong_answers_a_ping_once(void **state)
         assert_int_equal(s.peer.n_closes, 0);
     }
     say(&s, "{}");
+    assert_ptr_equal(s.peer.why, &disconnect_bad_request);
+    speaker_release(&s);
+}
+
+/* It has no order with commands: a slow disk must not look like a dead client. */
+static void a_pong_is_heard_while_a_command_is_under_way(void **state)
+{
+    struct world *w = *state;
+    struct speaker s;
+    connected(&s, w);
+    WAIT_FOR(w, s.peer.n_messages == 1 || s.peer.n_closes > 0);
+    check_said(&s, "{}\n");
+    say(&s, "{\"subscribe\":{\"channel\":\"kept:a\"},\"id\":2}");
+    say(&s, "{}");
+    assert_int_equal(centrifuge_waiting_bytes(&s.session), 0);
+    say(&s, "{}"); /* there is no second ping to answer */
     assert_ptr_equal(s.peer.why, &disconnect_bad_request);
     speaker_release(&s);
 }
@@ -501,6 +517,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(members_in_any_order_and_unknown_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(escapes_in_channel_names, setup, teardown),
         cmocka_unit_test_setup_teardown(a_pong_answers_a_ping_once, setup_quick, teardown),
+        cmocka_unit_test_setup_teardown(a_pong_is_heard_while_a_command_is_under_way, setup_quick,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_pong_without_a_ping, setup, teardown),
         cmocka_unit_test_setup_teardown(the_connection_goes_while_a_command_is_under_way, setup,
                                         teardown),

@@ -600,7 +600,8 @@ static void fetch_in(struct world *w, const char *path)
     buf_release(&call.body);
 }
 
-/* The first fetch over a connection makes it a kept one, the second leaves its watch started. */
+/* The first fetch over a connection makes it a kept one, the second leaves its watch started, if
+ * its answer is not there at once. */
 static void warm_up(struct world *w, const char *second_path)
 {
     fetch_in(w, "/health");
@@ -678,7 +679,7 @@ static void test_a_close_while_idle_does_not_keep_the_loop_awake(void **state)
     struct world w;
     int lower = dup(STDERR_FILENO); /* a number that the next connection will prefer */
     open_world(&w, 1, 10);
-    warm_up(&w, "/health?close=1");
+    warm_up(&w, "/health?latency=20ms&close=1");
     int fd = find_connection();
     assert_true(fd > lower);
     assert_true(is_readable(fd, LONG_MS)); /* its end */
@@ -698,7 +699,7 @@ static void test_an_idle_pool_does_not_hold_the_loop(void **state)
     (void)state;
     struct world w;
     open_world(&w, 1, 10);
-    warm_up(&w, "/health");
+    warm_up(&w, "/health?latency=20ms");
     assert_int_equal(uv_run(loop_uv(w.loop), UV_RUN_NOWAIT), 0); /* nothing holds it */
     int fd = find_connection();
     assert_true(fd >= 0);
