@@ -3,9 +3,11 @@
  * one of them. */
 #include "settings.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "hub/channel_template.h"
@@ -130,9 +132,11 @@ bool settings_load(const char *path, struct settings *settings)
 {
     char *text = NULL;
     size_t len = 0;
+    errno = 0;
     enum status status = config_load_file(path, &text, &len);
     if (status != STATUS_OK) {
-        fprintf(stderr, "%s: cannot be read (%s)\n", path, status_name(status));
+        fprintf(stderr, "%s: cannot be read (%s)\n", path,
+                errno != 0 ? strerror(errno) : status_name(status));
         *settings = (struct settings){0};
         return false;
     }

@@ -325,6 +325,7 @@ static void read_field(struct config_reader *r, const struct config_field *field
                        void *place)
 {
     size_t outer = config_enter_key(r, str_of(field->key));
+    size_t errors_before = r->n_errors;
     const char *override = config_override_text(r, field);
 
     set_default(field, place);
@@ -339,6 +340,12 @@ static void read_field(struct config_reader *r, const struct config_field *field
     } else if (!field->fallback && field->type < CONFIG_STRINGS) {
         config_complain_missing(r, field);
     }
+    if (field->accept && (override || value) && r->n_errors == errors_before) {
+        const char *expected = field->accept(place);
+        if (expected) {
+            config_complain_accept(r, field, value, override, expected);
+        }
+    }
     config_leave(r, outer);
 }
 
@@ -349,7 +356,7 @@ static void read_object(struct config_reader *r, const struct config_shape *shap
 {
     const struct config_shape *outer_shape = r->shape;
     json_t *outer_json = r->json;
-    size_t errors_before = r->n_errors;
+    size_t errors_before = r->n_errors - r->n_unknown;
     const char *key;
     json_t *value;
 
@@ -360,6 +367,7 @@ static void read_object(struct config_reader *r, const struct config_shape *shap
         if (field) {
             read_field(r, field, value, (char *)object + field->offset);
         } else {
+            r->n_unknown++;
             config_complain_unknown(r, str_of(key));
         }
     }
@@ -369,7 +377,7 @@ static void read_object(struct config_reader *r, const struct config_shape *shap
             read_field(r, field, NULL, (char *)object + field->offset);
         }
     }
-    if (shape->check && !r->mute && r->n_errors == errors_before) {
+    if (shape->check && !r->mute && r->n_errors - r->n_unknown == errors_before) {
         shape->check(r, object);
     }
     r->shape = outer_shape;

@@ -41,6 +41,10 @@ struct config_pair {
 
 struct config_reader; /* one reading under way: collects the errors */
 
+/* Looks at one value that has been read from document or environment, for what type and range do
+ * not say. place: where it was put. NULL: it is good; otherwise what was expected, as a noun. */
+typedef const char *(*config_accept_fn)(const void *place);
+
 /* After an object's fields are read without error: checks one against another. Complains by
  * config_complain(). */
 typedef void (*config_check_fn)(struct config_reader *reader, void *object);
@@ -56,6 +60,7 @@ struct config_field {
     const char *const *choices;       /* CONFIG_CHOICE: names, ended by NULL */
     const struct config_shape *shape; /* CONFIG_OBJECT, CONFIG_LIST */
     bool secret;                      /* the value appears in no message */
+    config_accept_fn accept;          /* may be NULL */
     const char *doc;                  /* one sentence for the reference */
 };
 

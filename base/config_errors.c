@@ -214,6 +214,12 @@ static void complain_of_value(struct config_reader *r, const struct config_field
     config_add_error(r, &text);
 }
 
+void config_complain_accept(struct config_reader *r, const struct config_field *field,
+                            const json_t *found, const char *override, const char *expected)
+{
+    complain_of_value(r, field, override ? NULL : found, override, expected);
+}
+
 void config_complain(struct config_reader *reader, const char *key, const char *value,
                      const char *expected)
 {

@@ -18,6 +18,7 @@ struct config_reader {
     struct buf path;
     unsigned in_lists; /* how many lists are around it: no environment variable reaches in there */
     bool mute;         /* after the one error that makes all others meaningless */
+    size_t n_unknown;  /* errors that say nothing about values: keys that nobody knows */
     size_t n_errors;   /* all, also those that are too many to be kept */
     struct config_errors *errors;
 };
@@ -49,6 +50,9 @@ void config_complain_expected(struct config_reader *r, const struct config_field
                               const json_t *value);
 void config_complain_override(struct config_reader *r, const struct config_field *field,
                               const char *value);
+/* found: the document's value, or NULL; override: the variable's text, or NULL. */
+void config_complain_accept(struct config_reader *r, const struct config_field *field,
+                            const json_t *found, const char *override, const char *expected);
 void config_complain_missing(struct config_reader *r, const struct config_field *field);
 /* key: of the object that is being read. */
 void config_complain_unknown(struct config_reader *r, struct str key);

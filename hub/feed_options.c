@@ -3,7 +3,6 @@
  * that can be said against a feed before it runs. */
 #include "hub/feed_options.h"
 
-#include <ctype.h>
 #include <regex.h>
 #include <stddef.h>
 
@@ -11,17 +10,66 @@
 #include "hub/channel_template.h"
 #include "upstreams/url_template.h"
 
-#define HOUR_MS INT64_C(3600000)
+#define NAME_BYTES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+#define HOUR_MS    INT64_C(3600000)
 
-static bool is_name(const char *text)
+/* --- single values --- */
+
+static const char *text_at(const void *place)
 {
-    for (const char *c = text; *c; c++) {
-        if (!isalnum((unsigned char)*c) && *c != '_' && *c != '-') {
-            return false;
-        }
-    }
-    return *text != '\0';
+    return *(char *const *)place;
 }
+
+static const char *accept_name(const void *place)
+{
+    const char *name = text_at(place);
+    size_t n_good = strspn(name, NAME_BYTES);
+    return n_good > 0 && name[n_good] == '\0' ? NULL : "a name of letters, digits, '-' and '_'";
+}
+
+static const char *accept_select(const void *place)
+{
+    return json_pointer_valid(str_of(text_at(place))) ? NULL
+                                                      : "a JSON Pointer such as \"/items/0\"";
+}
+
+static const char *accept_url(const void *place)
+{
+    struct url_template *url;
+    const char *expected;
+    if (url_template_create(str_of(text_at(place)), &url, &expected) != STATUS_OK) {
+        return expected;
+    }
+    url_template_destroy(url);
+    return NULL;
+}
+
+static const char *accept_params(const void *place)
+{
+    const struct config_list *params = place;
+    const struct config_pair *pairs = params->items;
+    for (size_t i = 0; i < params->n_items; i++) {
+        regex_t regex;
+        if (regcomp(&regex, pairs[i].text, REG_EXTENDED | REG_NOSUB) != 0) {
+            return "an object of POSIX extended regular expressions";
+        }
+        regfree(&regex);
+    }
+    return NULL;
+}
+
+static const char *accept_channel(const void *place)
+{
+    struct str rest = str_of(text_at(place));
+    struct str piece;
+    bool is_param;
+    bool is_empty = rest.len == 0;
+    while (channel_template_next(&rest, &piece, &is_param)) {
+    }
+    return is_empty || rest.len > 0 ? "a channel such as \"city:{city}\"" : NULL;
+}
+
+/* --- one against another --- */
 
 static bool has_param(const struct feed_options *feed, struct str name)
 {
@@ -34,19 +82,6 @@ static bool has_param(const struct feed_options *feed, struct str name)
     return false;
 }
 
-static void check_params(struct config_reader *reader, const struct feed_options *feed)
-{
-    const struct config_pair *pairs = feed->params.items;
-    for (size_t i = 0; i < feed->params.n_items; i++) {
-        regex_t regex;
-        if (regcomp(&regex, pairs[i].text, REG_EXTENDED | REG_NOSUB) != 0) {
-            config_complain(reader, "params", NULL, "POSIX extended regular expressions");
-        } else {
-            regfree(&regex);
-        }
-    }
-}
-
 static void check_channel(struct config_reader *reader, const struct feed_options *feed)
 {
     struct str rest = str_of(feed->channel);
@@ -54,12 +89,9 @@ static void check_channel(struct config_reader *reader, const struct feed_option
     bool is_param;
     while (channel_template_next(&rest, &piece, &is_param)) {
         if (is_param && !has_param(feed, piece)) {
-            config_complain(reader, "channel", NULL, "only {names} that stand under params");
+            config_complain(reader, "channel", NULL, "a channel whose {names} stand under params");
             return;
         }
-    }
-    if (rest.len > 0 || feed->channel[0] == '\0') {
-        config_complain(reader, "channel", NULL, "a channel such as \"city:{city}\"");
     }
 }
 
@@ -70,13 +102,12 @@ static void check_url(struct config_reader *reader, const struct feed_options *f
     struct url_template *url;
     const char *expected = "";
     if (url_template_create(str_of(upstream->url), &url, &expected) != STATUS_OK) {
-        config_complain_item(reader, "upstreams", index, "url", NULL, expected);
-        return;
+        return; /* has been said */
     }
     for (size_t i = 0; i < url_template_n_names(url); i++) {
         if (!has_param(feed, url_template_name(url, i))) {
             config_complain_item(reader, "upstreams", index, "url", NULL,
-                                 "only {names} that stand under params");
+                                 "a URL whose {names} stand under params");
         }
     }
     url_template_destroy(url);
@@ -102,23 +133,8 @@ static void check_upstreams(struct config_reader *reader, const struct feed_opti
 static void check_feed(struct config_reader *reader, void *object)
 {
     const struct feed_options *feed = object;
-    if (!is_name(feed->name)) {
-        config_complain(reader, "name", NULL, "a name of letters, digits, '-' and '_'");
-    }
-    check_params(reader, feed);
     check_channel(reader, feed);
     check_upstreams(reader, feed);
-}
-
-static void check_upstream(struct config_reader *reader, void *object)
-{
-    const struct feed_upstream_options *upstream = object;
-    if (!is_name(upstream->name)) {
-        config_complain(reader, "name", NULL, "a name of letters, digits, '-' and '_'");
-    }
-    if (!json_pointer_valid(str_of(upstream->select))) {
-        config_complain(reader, "select", NULL, "a JSON Pointer such as \"/items/0\"");
-    }
 }
 
 #define UPSTREAM(key_, type_, member, ...)                                                         \
@@ -128,11 +144,12 @@ static void check_upstream(struct config_reader *reader, void *object)
     }
 
 static const struct config_field feed_upstream_fields[] = {
-    UPSTREAM("name", CONFIG_STRING, name, .expected = "the name of the upstream",
+    UPSTREAM("name", CONFIG_STRING, name, .accept = accept_name,
+             .expected = "the name of the upstream",
              .doc = "The member of the snapshot that its value becomes."),
-    UPSTREAM("url", CONFIG_STRING, url, .expected = "an http or https URL",
+    UPSTREAM("url", CONFIG_STRING, url, .accept = accept_url, .expected = "an http or https URL",
              .doc = "What is fetched; {param} in path or query is replaced, percent-encoded."),
-    UPSTREAM("select", CONFIG_STRING, select, .fallback = "",
+    UPSTREAM("select", CONFIG_STRING, select, .accept = accept_select, .fallback = "",
              .doc = "JSON Pointer to the part of the answer that is used."),
     UPSTREAM("timeout", CONFIG_DURATION, timeout_ms, .fallback = "0s", .max = HOUR_MS,
              .doc = "For this upstream's answer; 0: as long as the feed's."),
@@ -141,7 +158,6 @@ static const struct config_shape feed_upstream_shape = {
     .size = sizeof(struct feed_upstream_options),
     .fields = feed_upstream_fields,
     .n_fields = sizeof(feed_upstream_fields) / sizeof(feed_upstream_fields[0]),
-    .check = check_upstream,
 };
 
 #define FEED(key_, type_, member, ...)                                                             \
@@ -150,11 +166,11 @@ static const struct config_shape feed_upstream_shape = {
     }
 
 static const struct config_field feed_fields[] = {
-    FEED("name", CONFIG_STRING, name, .expected = "the name of the feed",
+    FEED("name", CONFIG_STRING, name, .accept = accept_name, .expected = "the name of the feed",
          .doc = "How the API calls it."),
-    FEED("channel", CONFIG_STRING, channel, .expected = "a channel",
+    FEED("channel", CONFIG_STRING, channel, .accept = accept_channel, .expected = "a channel",
          .doc = "Where snapshots are published; {param} is replaced."),
-    FEED("params", CONFIG_PAIRS, params,
+    FEED("params", CONFIG_PAIRS, params, .accept = accept_params,
          .doc = "Parameter names and the regular expressions that all of a value must match."),
     FEED("timeout", CONFIG_DURATION, timeout_ms, .fallback = "2s", .min = 1, .max = HOUR_MS,
          .doc = "For all upstreams together."),

@@ -64,24 +64,16 @@ static void check_namespace(struct config_reader *reader, void *object)
     }
 }
 
-static bool name_is_valid(const char *name)
+static const char *accept_name(const void *place)
 {
+    const char *name = *(char *const *)place;
     size_t len = strlen(name);
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; name[i] && len > 0; i++) {
         if (!isalnum((unsigned char)name[i]) && !strchr("-_.", name[i])) {
-            return false;
+            len = 0;
         }
     }
-    return len >= 2;
-}
-
-static void check_named(struct config_reader *reader, void *object)
-{
-    const struct namespace_options *ns = object;
-    if (!name_is_valid(ns->name)) {
-        config_complain(reader, "name", NULL, "two or more letters, digits, '-', '_' or '.'");
-    }
-    check_namespace(reader, object);
+    return len >= 2 ? NULL : "two or more letters, digits, '-', '_' or '.'";
 }
 
 static const struct config_field without_namespace_fields[] = {NAMESPACE_FIELDS};
@@ -93,7 +85,8 @@ static const struct config_shape without_namespace_shape = {
 };
 
 static const struct config_field namespace_fields[] = {
-    FIELD(CONFIG_STRING, "name", name, .expected = "the name of the namespace",
+    FIELD(CONFIG_STRING, "name", name, .accept = accept_name,
+          .expected = "the name of the namespace",
           .doc = "The text before ':' in a channel's name."),
     NAMESPACE_FIELDS,
 };
@@ -101,7 +94,7 @@ static const struct config_shape namespace_shape = {
     .size = sizeof(struct namespace_options),
     .fields = namespace_fields,
     .n_fields = sizeof(namespace_fields) / sizeof(namespace_fields[0]),
-    .check = check_named,
+    .check = check_namespace,
 };
 
 static bool outlives_its_position(const struct channel_options *options,

@@ -11,14 +11,13 @@
                                       .n_fields = sizeof(fields_) / sizeof((fields_)[0]),          \
                                       __VA_ARGS__}
 
-static void check_http_server(struct config_reader *reader, void *object)
+static const char *accept_address(const void *place)
 {
-    const struct http_server_options *options = object;
+    const char *text = *(char *const *)place;
     unsigned char address[sizeof(struct in6_addr)];
-    if (options->address[0] != '\0' && inet_pton(AF_INET, options->address, address) != 1 &&
-        inet_pton(AF_INET6, options->address, address) != 1) {
-        config_complain(reader, "address", NULL, "an IPv4 or IPv6 address, or \"\" for all");
-    }
+    bool is_good = text[0] == '\0' || inet_pton(AF_INET, text, address) == 1 ||
+                   inet_pton(AF_INET6, text, address) == 1;
+    return is_good ? NULL : "an IPv4 or IPv6 address, or \"\" for all";
 }
 
 static const struct config_field http_server_fields[] = {
@@ -26,6 +25,7 @@ static const struct config_field http_server_fields[] = {
      .type = CONFIG_STRING,
      .offset = offsetof(struct http_server_options, address),
      .fallback = "127.0.0.1",
+     .accept = accept_address,
      .doc = "The address to listen on; \"\": all IPv4 addresses of the machine."},
     {.key = "port",
      .type = CONFIG_INT,
@@ -50,8 +50,7 @@ static const struct config_field http_server_fields[] = {
      .max = 3600000,
      .doc = "For all of a request's body to arrive."},
 };
-SHAPE(http_server_options_shape, http_server_options, http_server_fields,
-      .check = check_http_server);
+SHAPE(http_server_options_shape, http_server_options, http_server_fields, .check = NULL);
 
 static const struct config_field http_api_fields[] = {
     {.key = "key",
@@ -68,12 +67,10 @@ static const struct config_field http_api_fields[] = {
 };
 SHAPE(http_api_options_shape, http_api_options, http_api_fields, .check = NULL);
 
-static void check_websocket(struct config_reader *reader, void *object)
+static const char *accept_path(const void *place)
 {
-    const struct websocket_server_options *options = object;
-    if (options->handler_prefix[0] != '/') {
-        config_complain(reader, "handler_prefix", NULL, "a path that begins with /");
-    }
+    const char *text = *(char *const *)place;
+    return text[0] == '/' ? NULL : "a path that begins with /";
 }
 
 static const struct config_field websocket_fields[] = {
@@ -88,10 +85,10 @@ static const struct config_field websocket_fields[] = {
      .type = CONFIG_STRING,
      .offset = offsetof(struct websocket_server_options, handler_prefix),
      .fallback = "/connection/websocket",
+     .accept = accept_path,
      .doc = "The path of the WebSocket endpoint."},
 };
-SHAPE(websocket_options_shape, websocket_server_options, websocket_fields,
-      .check = check_websocket);
+SHAPE(websocket_options_shape, websocket_server_options, websocket_fields, .check = NULL);
 
 static const struct config_field health_fields[] = {
     {.key = "enabled",

@@ -8,7 +8,7 @@ import { API_KEY, startHub } from './lib/hub.mjs';
 import { within } from './lib/process.mjs';
 import { openSession, textOf } from './lib/session.mjs';
 import { makeToken, SECRET } from './lib/token.mjs';
-import { head, openWire } from './lib/wire.mjs';
+import { head, openTcp } from './lib/raw.mjs';
 
 const KEY = { 'X-API-Key': API_KEY };
 const EXACT = '{"a":1.10,"b":12345678901234567890,"c":"\\u00e9 é","d":[1e3, -0.0],"e":{"e":null}}';
@@ -387,12 +387,12 @@ describe('methods and paths', { concurrency: true }, () => {
     const hub = await startApiHub(t);
     const { status, headers, text } = await hub.request('GET', '/health');
     assert.deepEqual([status, headers['content-type'], text], [200, 'application/json', '{}']);
-    const wire = await openWire(t, hub);
-    await wire.send(head('HEAD /health'));
-    const reply = await wire.reply({ toHead: true });
+    const tcp = await openTcp(hub);
+    await tcp.write(head('HEAD', '/health'));
+    const reply = await tcp.response({ hasBody: false });
     assert.deepEqual([reply.status, reply.headers['content-length']], [200, '2']);
-    await wire.send(head('GET /health'));
-    assert.equal((await wire.reply()).text, '{}', 'no body came behind the head');
+    await tcp.write(head('GET', '/health'));
+    assert.equal((await tcp.response()).text, '{}', 'no body came behind the head');
   });
 
   test('/health is not there unless it is enabled', async t => {
@@ -402,23 +402,23 @@ describe('methods and paths', { concurrency: true }, () => {
 });
 
 describe('the length of a body', { concurrency: true }, () => {
-  const post = headers => head('POST /api/info', { ...KEY, ...headers });
+  const post = headers => head('POST', '/api/info', { ...KEY, ...headers });
 
   test('411 without one, and with Transfer-Encoding; the connection ends', async t => {
     const hub = await startApiHub(t);
     const requests = [
       post({}),
       `${post({ 'Transfer-Encoding': 'chunked' })}2\r\n{}\r\n0\r\n\r\n`,
-      `${post({ 'Transfer-Encoding': 'chunked', 'Content-Length': 2 })}{}${head('GET /health')}`,
+      `${post({ 'Transfer-Encoding': 'chunked', 'Content-Length': 2 })}{}${head('GET', '/health')}`,
       `${post({ 'Transfer-Encoding': 'identity', 'Content-Length': 2 })}{}`,
-      `${head('GET /health', { 'Transfer-Encoding': 'chunked' })}0\r\n\r\n`,
+      `${head('GET', '/health', { 'Transfer-Encoding': 'chunked' })}0\r\n\r\n`,
     ];
     for (const request of requests) {
-      const wire = await openWire(t, hub);
-      await wire.send(request);
-      const { status, headers } = await wire.reply();
+      const tcp = await openTcp(hub);
+      await tcp.write(request);
+      const { status, headers } = await tcp.response();
       assert.deepEqual([status, headers.connection], [411, 'close'], request);
-      assert.equal(await wire.replyOrEnd(), null, 'nothing behind it is taken for a request');
+      assert.equal(await tcp.responseOrEnd(), null, 'nothing behind it is taken for a request');
     }
     await assertServes(hub);
   });
@@ -426,12 +426,12 @@ describe('the length of a body', { concurrency: true }, () => {
   test('400, or the end of the connection, for one that is no number', async t => {
     const hub = await startApiHub(t);
     for (const length of ['5,50', '-5', 'abc', '', '0x10', '5 5', '+5', '2.0', '99999999999999999999999', ['2', '3'], ['2', '2']]) {
-      const wire = await openWire(t, hub);
-      await wire.send(`${post({ 'Content-Length': length })}{}${head('GET /health')}`);
-      const reply = await wire.replyOrEnd();
+      const tcp = await openTcp(hub);
+      await tcp.write(`${post({ 'Content-Length': length })}{}${head('GET', '/health')}`);
+      const reply = await tcp.responseOrEnd();
       const allowed = length === '' ? [400, 411] : [400];
       if (reply) assert.ok(allowed.includes(reply.status), `Content-Length ${length}: ${reply.status} ${reply.text}`);
-      assert.equal(await wire.replyOrEnd(), null, 'nothing behind it is taken for a request');
+      assert.equal(await tcp.responseOrEnd(), null, 'nothing behind it is taken for a request');
     }
     await assertServes(hub);
   });
@@ -445,89 +445,89 @@ describe('the length of a body', { concurrency: true }, () => {
 
   test('413 arrives before the body is sent, also when 200 MB are announced', async t => {
     const hub = await startApiHub(t);
-    const wire = await openWire(t, hub);
-    await wire.send(post({ 'Content-Length': 200_000_000 }));
-    assert.equal((await wire.reply()).status, 413);
-    await wire.ended;
+    const tcp = await openTcp(hub);
+    await tcp.write(post({ 'Content-Length': 200_000_000 }));
+    assert.equal((await tcp.response()).status, 413);
+    await tcp.closed;
   });
 
   test('413 arrives also at a client that sends on', async t => {
     const hub = await startApiHub(t);
-    const wire = await openWire(t, hub);
-    await wire.send(post({ 'Content-Length': 200_000_000 }));
+    const tcp = await openTcp(hub);
+    await tcp.write(post({ 'Content-Length': 200_000_000 }));
     const piece = Buffer.alloc(65536, ' ');
     for (let i = 0; i < 100; i++) {
-      await wire.send(piece);
+      await tcp.write(piece);
       await setImmediate(); // a turn in which it may read
     }
-    assert.equal((await wire.reply()).status, 413);
+    assert.equal((await tcp.response()).status, 413);
     await assertServes(hub);
   });
 
   test('a body without end is cut at the limit', async t => {
     const hub = await startApiHub(t, { http_server: { max_request_body_size: 100_000 } });
-    const wire = await openWire(t, hub);
-    await wire.send(post({ 'Content-Length': 2 }));
-    await wire.send('{}');
-    assert.equal((await wire.reply()).status, 200);
+    const tcp = await openTcp(hub);
+    await tcp.write(post({ 'Content-Length': 2 }));
+    await tcp.write('{}');
+    assert.equal((await tcp.response()).status, 200);
     const noise = Buffer.alloc(65536, 'x');
-    while (wire.isOpen) await wire.send(noise);
+    while (tcp.isOpen) await tcp.write(noise);
     await assertServes(hub);
   });
 });
 
 describe('connections', { concurrency: true }, () => {
-  const postInfo = (body, headers = {}) => head('POST /api/info', { ...KEY, 'Content-Length': Buffer.byteLength(body), ...headers }) + body;
+  const postInfo = (body, headers = {}) => head('POST', '/api/info', { ...KEY, 'Content-Length': Buffer.byteLength(body), ...headers }) + body;
 
   test('50 pipelined GETs are all answered', async t => {
     const hub = await startApiHub(t);
-    const wire = await openWire(t, hub);
-    await wire.send(head('GET /health').repeat(50));
-    for (let i = 0; i < 50; i++) assert.equal((await wire.reply()).text, '{}');
-    await wire.send(head('GET /health'));
-    assert.equal((await wire.reply()).status, 200, 'and the connection goes on');
+    const tcp = await openTcp(hub);
+    await tcp.write(head('GET', '/health').repeat(50));
+    for (let i = 0; i < 50; i++) assert.equal((await tcp.response()).text, '{}');
+    await tcp.write(head('GET', '/health'));
+    assert.equal((await tcp.response()).status, 200, 'and the connection goes on');
   });
 
   test('Connection: close and HTTP/1.0 end the connection after the answer', async t => {
     const hub = await startApiHub(t);
-    for (const request of [head('GET /health', { Connection: 'close' }), 'GET /health HTTP/1.0\r\n\r\n', postInfo('{}', { Connection: 'close' })]) {
-      const wire = await openWire(t, hub);
-      await wire.send(request);
-      assert.equal((await wire.reply()).status, 200, request);
-      await wire.ended;
+    for (const request of [head('GET', '/health', { Connection: 'close' }), 'GET /health HTTP/1.0\r\n\r\n', postInfo('{}', { Connection: 'close' })]) {
+      const tcp = await openTcp(hub);
+      await tcp.write(request);
+      assert.equal((await tcp.response()).status, 200, request);
+      await tcp.closed;
     }
   });
 
   test('what is no request ends the connection: CONNECT, garbage, an endless head', async t => {
     const hub = await startApiHub(t);
-    for (const request of ['CONNECT a.example:80 HTTP/1.1\r\nHost: a.example\r\n\r\n', '\x16\x03\x01\x02\x00\x01\x00', 'nonsense\r\n\r\n', head('GET /health', { 'X-Long': 'x'.repeat(20_000) })]) {
-      const wire = await openWire(t, hub);
-      await wire.send(request);
-      const reply = await wire.replyOrEnd();
+    for (const request of ['CONNECT a.example:80 HTTP/1.1\r\nHost: a.example\r\n\r\n', '\x16\x03\x01\x02\x00\x01\x00', 'nonsense\r\n\r\n', head('GET', '/health', { 'X-Long': 'x'.repeat(20_000) })]) {
+      const tcp = await openTcp(hub);
+      await tcp.write(request);
+      const reply = await tcp.responseOrEnd();
       if (reply) assert.ok(reply.status >= 400, `${reply.status}`);
-      await wire.ended;
+      await tcp.closed;
     }
     await assertServes(hub);
   });
 
   test('POSTs one after the other use one connection', async t => {
     const hub = await startApiHub(t);
-    const wire = await openWire(t, hub);
+    const tcp = await openTcp(hub);
     for (let i = 0; i < 20; i++) {
-      await wire.send(postInfo('{}'));
-      assert.equal((await wire.reply()).status, 200);
+      await tcp.write(postInfo('{}'));
+      assert.equal((await tcp.response()).status, 200);
     }
   });
 
-  for (const [what, second] of [['a POST', postInfo('{}')], ['a GET', head('GET /health')], ['half a head', 'GET /hea'], ['garbage', '\0\xff\r\n\r\n'], ['a line end', '\r\n']]) {
+  for (const [what, second] of [['a POST', postInfo('{}')], ['a GET', head('GET', '/health')], ['half a head', 'GET /hea'], ['garbage', '\0\xff\r\n\r\n'], ['a line end', '\r\n']]) {
     test(`${what} in the same segment behind a POST may end the connection, but not the hub`, async t => {
       const hub = await startApiHub(t);
-      const wire = await openWire(t, hub);
-      await wire.send(postInfo('{}') + second);
-      const other = await openWire(t, hub);
-      await other.send(head('GET /health'));
-      assert.equal((await other.reply()).status, 200);
-      wire.cut();
+      const tcp = await openTcp(hub);
+      await tcp.write(postInfo('{}') + second);
+      const other = await openTcp(hub);
+      await other.write(head('GET', '/health'));
+      assert.equal((await other.response()).status, 200);
+      tcp.destroy();
       await assertServes(hub);
     });
   }
@@ -535,25 +535,25 @@ describe('connections', { concurrency: true }, () => {
   test('a request pipelined behind one that is under way does no harm', async t => {
     const gate = await startGate(t);
     const hub = await startFeedHub(t, gate);
-    const wire = await openWire(t, hub);
-    await wire.send(postRefresh);
+    const tcp = await openTcp(hub);
+    await tcp.write(postRefresh);
     const held = await gate.next();
-    await wire.send(postInfo('{}') + head('GET /health'));
+    await tcp.write(postInfo('{}') + head('GET', '/health'));
     await assertServes(hub);
     held.answer({ n: 1 });
-    const reply = await wire.replyOrEnd();
+    const reply = await tcp.responseOrEnd();
     if (reply) assert.equal(reply.json.result.completed, true);
     await feedBecomes(hub, { n: 1 });
   });
 
   test('a body that comes byte by byte is complete', async t => {
     const hub = await startApiHub(t);
-    const wire = await openWire(t, hub);
+    const tcp = await openTcp(hub);
     const body = `{"channel":"log:1","data":${EXACT}}`;
-    for (const byte of Buffer.from(head('POST /api/publish', { ...KEY, 'Content-Length': Buffer.byteLength(body) }) + body)) {
-      await wire.send(Buffer.of(byte));
+    for (const byte of Buffer.from(head('POST', '/api/publish', { ...KEY, 'Content-Length': Buffer.byteLength(body) }) + body)) {
+      await tcp.write(Buffer.of(byte));
     }
-    assert.equal((await wire.reply()).json.result.offset, 1);
+    assert.equal((await tcp.response()).json.result.offset, 1);
     const { text } = await hub.api('history', { channel: 'log:1', limit: 1 });
     assert.ok(text.includes(EXACT), text);
   });
@@ -568,13 +568,13 @@ describe('connections', { concurrency: true }, () => {
 
   test('a body that does not come within http_server.body_timeout ends the connection', async t => {
     const hub = await startApiHub(t, { http_server: { body_timeout: '300ms' } });
-    const silent = await openWire(t, hub);
-    await silent.send(head('POST /api/info', { ...KEY, 'Content-Length': 10 }));
-    const dripping = await openWire(t, hub);
-    await dripping.send(head('POST /api/info', { ...KEY, 'Content-Length': 1_000_000 }));
-    const drip = setInterval(() => dripping.send(' '), 20); // what restarts a timeout per piece
+    const silent = await openTcp(hub);
+    await silent.write(head('POST', '/api/info', { ...KEY, 'Content-Length': 10 }));
+    const dripping = await openTcp(hub);
+    await dripping.write(head('POST', '/api/info', { ...KEY, 'Content-Length': 1_000_000 }));
+    const drip = setInterval(() => dripping.write(' '), 20); // what restarts a timeout per piece
     t.after(() => clearInterval(drip));
-    await Promise.all([silent.ended, dripping.ended]);
+    await Promise.all([silent.closed, dripping.closed]);
     await assertServes(hub);
   });
 
@@ -582,9 +582,9 @@ describe('connections', { concurrency: true }, () => {
     const hub = await startApiHub(t);
     const whole = postInfo('{"a":1}');
     for (const length of [1, 4, 10, whole.indexOf('\r\n\r\n') + 2, whole.length - 7, whole.length - 1, whole.length]) {
-      const wire = await openWire(t, hub);
-      await wire.send(whole.slice(0, length));
-      wire.cut();
+      const tcp = await openTcp(hub);
+      await tcp.write(whole.slice(0, length));
+      tcp.destroy();
     }
     await assertServes(hub);
   });
@@ -594,10 +594,10 @@ describe('connections', { concurrency: true }, () => {
     const hub = await startFeedHub(t, gate);
     const subscriber = await session(t, hub, '1');
     await subscriber.ok('subscribe', { channel: 'log:feed' });
-    const wire = await openWire(t, hub);
-    await wire.send(postRefresh);
+    const tcp = await openTcp(hub);
+    await tcp.write(postRefresh);
     const held = await gate.next();
-    wire.cut();
+    tcp.destroy();
     await assertServes(hub);
     held.answer({ n: 1 });
     assert.deepEqual((await subscriber.nextPush()).pub, { data: { one: { n: 1 } }, offset: 1 });
@@ -607,23 +607,23 @@ describe('connections', { concurrency: true }, () => {
   test('SIGTERM answers those who wait with 503, and nobody new gets in', async t => {
     const gate = await startGate(t);
     const hub = await startFeedHub(t, gate);
-    const [waiting, idle] = [await openWire(t, hub), await openWire(t, hub)];
-    await idle.send(head('GET /health'));
-    await idle.reply();
-    await waiting.send(postRefresh);
+    const [waiting, idle] = [await openTcp(hub), await openTcp(hub)];
+    await idle.write(head('GET', '/health'));
+    await idle.response();
+    await waiting.write(postRefresh);
     const held = await gate.next();
     hub.signal('SIGTERM');
-    const { status, headers, text } = await waiting.reply();
+    const { status, headers, text } = await waiting.response();
     assert.deepEqual([status, headers['retry-after'], text], [503, '1', 'shutting down\n']);
     await held.gone;
-    await idle.send(postInfo('{}'));
-    const late = await idle.replyOrEnd();
+    await idle.write(postInfo('{}'));
+    const late = await idle.responseOrEnd();
     if (late) assert.ok([200, 503].includes(late.status), `${late.status} ${late.text}`);
     assert.deepEqual(await hub.exited, { code: 0, signal: null });
     await assert.rejects(hub.call('info'), { code: 'ECONNREFUSED' });
   });
 
-  const postRefresh = head('POST /api/feed_refresh', { ...KEY, 'Content-Length': 15 }) + '{"feed":"slow"}';
+  const postRefresh = head('POST', '/api/feed_refresh', { ...KEY, 'Content-Length': 15 }) + '{"feed":"slow"}';
 
   function startFeedHub(t, gate) {
     return startApiHub(t, { feeds: [{ name: 'slow', channel: 'log:feed', timeout: '60s', upstreams: [{ name: 'one', url: `${gate.url}/` }] }] });

@@ -83,7 +83,7 @@ describe('checkconfig', { concurrency: true }, () => {
     'a feed with a bad name': [withFeed({ name: 'a b' }), /feeds\[0\]\.name: "a b" is not a name of letters/],
     'a feed without a channel': [{ feeds: [{ name: 'feed', upstreams: [upstream] }] }, /feeds\[0\]\.channel: missing, expected a channel/],
     'a feed in a channel of no namespace': [withFeed({ channel: 'city:x' }), /feeds\[0\]\.channel: "city:x" is not a channel of a namespace under channel\.namespaces/],
-    'a channel with an unknown parameter': [withFeed({ channel: '{town}' }), /feeds\[0\]\.channel: "\{town\}" is not only \{names\} that stand under params/],
+    'a channel with an unknown parameter': [withFeed({ channel: '{town}' }), /feeds\[0\]\.channel: "\{town\}" is not a channel whose \{names\} stand under params/],
     'a channel with an open brace': [withFeed({ channel: 'a{' }), /feeds\[0\]\.channel: "a\{" is not a channel such as/],
     'a bad regular expression': [withFeed({ params: { city: '[a-z' } }), /feeds\[0\]\.params: .*POSIX extended regular expressions/],
     'a bad JSON Pointer': [withFeed({ upstreams: [{ ...upstream, select: 'items' }] }), /upstreams\[0\]\.select: "items" is not a JSON Pointer such as/],
@@ -96,7 +96,7 @@ describe('checkconfig', { concurrency: true }, () => {
     'a URL with a blank': [withUrl('http://127.0.0.1/a b'), /is not a URL without blanks/],
     'a URL with an impossible port': [withUrl('http://127.0.0.1:99999/'), /is not a port from 1 to 65535/],
     'a URL with an open brace': [withUrl('http://127.0.0.1/{city'), /is not closed braces around names/],
-    'a URL with an unknown parameter': [withUrl('http://127.0.0.1/{town}'), /is not only \{names\} that stand under params/],
+    'a URL with an unknown parameter': [withUrl('http://127.0.0.1/{town}'), /is not a URL whose \{names\} stand under params/],
     'a variable that is not set': [{ http_api: { key: '${BELFRY_TEST_NOT_SET}' } }, /http_api\.key: the environment variable BELFRY_TEST_NOT_SET is not set/],
     'a ${ without an end': [{ log: { level: '${NAME' } }, /log\.level: \$\{ must be followed by the name of an environment variable/],
   };
@@ -118,7 +118,7 @@ describe('checkconfig', { concurrency: true }, () => {
     await assertComplaints(t, config, [
       /: http_sever: /, /: http_server\.port: /, /: http_server\.adress: /, /: client\.ping_interval: /, /: client\.token\.hmac_secret_key: /,
       /: channel\.namespaces\[0\]\.force_recovery: /, /: channel\.namespaces\[1\]\.nonsense: /,
-      /: feeds\[0\]\.upstreams\[1\]\.url: missing/, /: feeds\[1\]\.params: /, /: feeds\[2\]\.channel: /, /: storage\.path: /,
+      /: feeds\[0\]\.upstreams\[0\]\.url: /, /: feeds\[0\]\.upstreams\[1\]\.url: missing/, /: feeds\[1\]\.params: /, /: feeds\[2\]\.channel: /, /: storage\.path: /,
     ]);
   });
 

@@ -7,7 +7,7 @@ import { connect, newClient, newSubscription, nextEvent, nextPublication, subscr
 import { startGate } from './lib/gate.mjs';
 import { API_KEY, startHub } from './lib/hub.mjs';
 import { openSession } from './lib/session.mjs';
-import { head, openWire } from './lib/wire.mjs';
+import { head, openTcp } from './lib/raw.mjs';
 
 const log = { name: 'log', history_size: 1000, history_ttl: '1h', force_recovery: true, force_positioning: true };
 const config = { client: { insecure: true }, channel: { namespaces: [log] } };
@@ -124,13 +124,13 @@ describe('what cannot hold it up', { concurrency: true }, () => {
 
   test('an idle keep-alive connection, a silent one, half a request', async t => {
     const hub = await startShutdownHub(t, { shutdown: { timeout: '3600s' } });
-    const [idle, silent, half] = [await openWire(t, hub), await openWire(t, hub), await openWire(t, hub)];
-    await idle.send(head('GET /health'));
-    await idle.reply();
-    await half.send(head('POST /api/info', { 'X-API-Key': API_KEY, 'Content-Length': 100 }));
+    const [idle, silent, half] = [await openTcp(hub), await openTcp(hub), await openTcp(hub)];
+    await idle.write(head('GET', '/health'));
+    await idle.response();
+    await half.write(head('POST', '/api/info', { 'X-API-Key': API_KEY, 'Content-Length': 100 }));
     await hub.request('GET', '/health');
     hub.signal('SIGTERM');
-    await Promise.all([idle.ended, silent.ended, half.ended]);
+    await Promise.all([idle.closed, silent.closed, half.closed]);
     assert.deepEqual(await hub.exited, ENDED_WELL);
   });
 

@@ -7,7 +7,7 @@ import { startGate } from './lib/gate.mjs';
 import { API_KEY, startHub } from './lib/hub.mjs';
 import { openSession } from './lib/session.mjs';
 import { startUpstream } from './lib/upstream.mjs';
-import { head, openWire } from './lib/wire.mjs';
+import { head, openTcp } from './lib/raw.mjs';
 
 const wrapper = [
   'valgrind', '--quiet', '--error-exitcode=9', '--leak-check=full', '--show-leak-kinds=definite,indirect,possible',
@@ -51,10 +51,10 @@ async function useApi(t, hub) {
   assert.equal((await hub.api('publish', ' '.repeat(2_000_000))).status, 413);
   assert.equal((await hub.request('GET', '/nothing')).status, 404);
   assert.ok((await hub.api('publish', { data: 1 })).json.error);
-  const wire = await openWire(t, hub);
-  await wire.send(head('POST /api/info', { 'X-API-Key': API_KEY, 'Content-Length': 100 }) + '{"half":');
+  const tcp = await openTcp(hub);
+  await tcp.write(head('POST', '/api/info', { 'X-API-Key': API_KEY, 'Content-Length': 100 }) + '{"half":');
   await hub.call('info');
-  wire.cut();
+  tcp.destroy();
 }
 
 async function useFeeds(hub, upstream, gate) {

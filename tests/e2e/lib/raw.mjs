@@ -1,9 +1,14 @@
 // TCP connections and WebSocket frames made by hand, for what no client library would send.
 //
 //   const tcp = await openTcp(hub);              // ended before the hub is
-//   tcp.write(bytes | text)                     // text: one byte per character
-//   const { status, headers, text } = await tcp.response();   // the next HTTP response; headers in lower case
-//   await tcp.closed                            // the hub has closed it; bytes that were never read: tcp.rest()
+//   tcp.write(bytes | text)                     // text: one byte per character; may be awaited: until the kernel has them, or the
+//                                                  connection has ended
+//   tcp.write(head('POST', '/api/info', { 'Content-Length': 2 }) + '{}')
+//   const { status, headers, text, json } = await tcp.response();   // the next HTTP response; headers in lower case
+//   await tcp.response({ hasBody: false })      // one to a HEAD: a length, but no body
+//   await tcp.responseOrEnd()                   // the same, or null when the connection ends before it
+//   await tcp.closed                            // the hub has closed or reset it; bytes that were never read: tcp.rest()
+//   tcp.destroy()                               // closes it without a word
 //   tcp.pause() tcp.resume()                    // stop and go on reading, so that the kernel's buffers fill
 //
 //   const ws = await openWebSocket(hub, { headers: { ... } });   // the same, after the handshake
@@ -44,17 +49,25 @@ export function closeFrame(code, reason = '') {
   return frame(body, { opcode: CLOSE });
 }
 
-/** The lines of a request's head. headers: a value may be a list; null leaves the header out. */
+/** A request's head, with its blank line. headers: a value may be a list; null leaves the header out. */
 export function head(method, path, headers = {}, version = ' HTTP/1.1') {
-  const lines = Object.entries(headers).flatMap(([name, value]) => [value].flat().filter(one => one !== null).map(one => `${name}: ${one}`));
+  const lines = Object.entries({ Host: '127.0.0.1', ...headers }).flatMap(([name, value]) => [value].flat().filter(one => one !== null).map(one => `${name}: ${one}`));
   return [`${method} ${path}${version}`, ...lines, '', ''].join('\r\n');
 }
 
 export function handshake({ method = 'GET', path = '/connection/websocket', version, headers = {} } = {}) {
   const usual = {
-    Host: '127.0.0.1', Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': KEY,
+    Connection: 'Upgrade', Upgrade: 'websocket', 'Sec-WebSocket-Version': '13', 'Sec-WebSocket-Key': KEY,
   };
   return head(method, path, { ...usual, ...headers }, version);
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 class Tcp {
@@ -81,8 +94,13 @@ class Tcp {
   }
 
   get closed() { return within(this.#closed, 'the end of the connection'); }
+  get isOpen() { return !this.#isEnded; }
 
-  write(bytes) { this.#socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes); }
+  async write(bytes) {
+    const written = new Promise(resolve => this.#socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes, resolve));
+    if (await written) await this.#closed; // an error
+  }
+
   end() { this.#socket.end(); }
   destroy() { this.#socket.destroy(); }
   pause() { this.#socket.pause(); }
@@ -123,7 +141,13 @@ class Tcp {
     assert.match(statusLine, /^HTTP\/1\.[01] \d{3} /); // libwebsockets itself answers with 1.0
     const headers = Object.fromEntries(lines.map(line => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]));
     const length = hasBody ? Number(headers['content-length'] ?? 0) : 0;
-    return { status: Number(statusLine.split(' ')[1]), headers, text: (await this.bytes(length)).toString() };
+    const body = (await this.bytes(length)).toString();
+    return { status: Number(statusLine.split(' ')[1]), headers, text: body, json: parsed(body) };
+  }
+
+  async responseOrEnd(options) {
+    await this.#take(all => (all.length > 0 || this.#isEnded ? 0 : undefined), 'a response or the end');
+    return this.#bytes.length > 0 ? this.response(options) : null;
   }
 
   async frame() {

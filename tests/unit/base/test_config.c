@@ -44,8 +44,15 @@ struct all {
 
 #define FIELD(struct_, key_, member) .key = key_, .offset = offsetof(struct struct_, member)
 
+static const char *accept_address(const void *place)
+{
+    const char *text = *(char *const *)place;
+    return strchr(text, ' ') ? "an address without blanks" : NULL;
+}
+
 static const struct config_field server_fields[] = {
-    {FIELD(server, "address", address), .type = CONFIG_STRING, .fallback = ""},
+    {FIELD(server, "address", address), .type = CONFIG_STRING, .fallback = "",
+     .accept = accept_address},
     {FIELD(server, "port", port), .type = CONFIG_INT, .fallback = "8000", .min = 1, .max = 65535,
      .expected = "a TCP port from 1 to 65535"},
     {FIELD(server, "origins", origins), .type = CONFIG_STRINGS, .fallback = "a.example b.example"},
@@ -538,6 +545,27 @@ static void loads_files(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* One value by itself, whatever is wrong beside it. */
+static void values_are_accepted_or_not(void **state)
+{
+    struct fixture *f = *state;
+    assert_error(f, "{\"http_server\":{\"address\":\"a b\"}}",
+                 "http_server.address: \"a b\" is not an address without blanks");
+    read_text(f, "{\"http_server\":{\"port\":0,\"address\":\"a b\",\"nobody\":1}}");
+    assert_int_equal(f->errors.n_texts, 3);
+    setenv("BELFRY_HTTP_SERVER_ADDRESS", "c d", 1);
+    assert_error(f, "{}", "http_server.address: c d is not an address without blanks");
+    unsetenv("BELFRY_HTTP_SERVER_ADDRESS");
+}
+
+/* A key that nobody knows says nothing against the values beside it. */
+static void an_unknown_key_hides_no_check(void **state)
+{
+    struct fixture *f = *state;
+    read_text(f, "{\"client\":{\"pong_timeout\":\"30s\",\"nobody\":1}}");
+    assert_int_equal(f->errors.n_texts, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -549,6 +577,8 @@ int main(void)
         TEST(all_errors_in_order),
         TEST(too_many_errors),
         TEST(syntax_errors),
+        TEST(values_are_accepted_or_not),
+        TEST(an_unknown_key_hides_no_check),
         TEST(checks),
         TEST(secrets_are_not_shown),
         TEST(long_values_are_cut),
