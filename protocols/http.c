@@ -35,6 +35,7 @@ struct http_request {
     const struct http_options *options;
     enum http_state state;
     enum http_method method;
+    bool is_expired; /* its connection is to end */
     bool is_in_callback;
     bool closes; /* the connection cannot be used again */
     uint64_t content_length;
@@ -211,6 +212,7 @@ static void on_deadline(struct deadline *deadline)
 {
     struct http_request *r = container_of(deadline, struct http_request, deadline);
     log_debug("http", "timeout", log_str("path", r->path));
+    r->is_expired = true;
     lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, LWS_TO_KILL_ASYNC);
     lws_cancel_service(lws_get_context(r->wsi));
 }
@@ -259,6 +261,11 @@ int http_on_request(const struct http_options *options, struct lws *wsi, struct 
 
 int http_on_body(struct http_request *r, struct str piece)
 {
+    /* A piece that overtakes the wake-up of on_deadline(): for it libwebsockets has set a timeout
+     * of its own in place of the end. */
+    if (r && r->is_expired) {
+        return -1;
+    }
     if (r && r->state == HTTP_REFUSED) {
         return 0;
     }
