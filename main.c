@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -38,7 +39,7 @@ struct program {
     struct fetch_pool *fetch_pool;
     struct hub *hub;
     struct server *server;
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
     uv_timer_t shutdown_timer;
     enum shutdown_state state;
     int64_t shutdown_deadline_ms;
@@ -132,6 +133,10 @@ static void begin_shutdown(struct program *p)
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct program *p = handle->data;
+    if (number == SIGHUP) {
+        log_warn("main", "not_reloaded", log_s("expected", "a restart for a new configuration"));
+        return;
+    }
     if (p->state != SHUTDOWN_NOT_BEGUN) {
         log_warn("main", "ended_by_second_signal", log_i("signal", number));
         _exit(128 + number);
@@ -192,7 +197,7 @@ static enum status open_hub(struct program *p)
 
 static void watch_signals(struct program *p)
 {
-    static const int numbers[] = {SIGINT, SIGTERM};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     uv_loop_t *uv = loop_uv(p->loop);
     uv_timer_init(uv, &p->shutdown_timer);
     p->shutdown_timer.data = p;
@@ -220,6 +225,7 @@ static void warn_of_open_doors(const struct settings *settings)
 static int serve(struct program *p)
 {
     log_set_level((enum log_level)p->settings.log.level);
+    umask(027); /* what clients were sent is not for everybody on the machine */
     warn_of_open_doors(&p->settings);
     enum status status = open_parts(p);
     if (status == STATUS_OK) {

@@ -233,10 +233,17 @@ static enum status verify(struct client *c, struct str token, const struct disco
     if (status == STATUS_EXPIRED && !if_expired) {
         return STATUS_EXPIRED;
     }
-    if (status != STATUS_OK) {
-        return disconnected(c, status == STATUS_EXPIRED ? if_expired : &disconnect_invalid_token);
+    if (status == STATUS_OK) {
+        return STATUS_OK;
     }
-    return STATUS_OK;
+    static struct log_limit limit;
+    if (status != STATUS_EXPIRED && log_permits(&limit)) {
+        log_info("client", "token_refused",
+                 log_s("expected", key[0] ? "HS256, signed with client.token.hmac_secret_key"
+                                          : "no token: client.token.hmac_secret_key is not set"),
+                 log_i("left_out", limit.n_left_out));
+    }
+    return disconnected(c, status == STATUS_EXPIRED ? if_expired : &disconnect_invalid_token);
 }
 
 /* Empty texts are kept as NULL: most clients of a public page have neither. */
@@ -263,6 +270,11 @@ enum status client_connect(struct client *c, struct str token, struct connect_re
             return status;
         }
     } else if (!options->insecure && !options->allow_anonymous_connect_without_token) {
+        static struct log_limit limit;
+        if (log_permits(&limit)) {
+            log_info("client", "no_token", log_s("expected", "a token from every client"),
+                     log_i("left_out", limit.n_left_out));
+        }
         return disconnected(c, &disconnect_bad_request);
     }
     enum status status = set_expiry(c, claims.expires_at, ret_result);

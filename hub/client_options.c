@@ -3,6 +3,8 @@
 #include "hub/client_options.h"
 
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 #define FIELD(key_, type_, member, fallback_, ...)                                                 \
     {                                                                                              \
@@ -26,6 +28,27 @@ static const struct config_shape token_shape = {
     .n_fields = sizeof(token_fields) / sizeof(token_fields[0]),
 };
 
+/* "*", or what a browser sends: scheme and host, perhaps a port, nothing behind; as a glob. */
+static const char *accept_origins(const void *place)
+{
+    static char expected[256]; /* valid until the next call */
+    const struct config_list *origins = place;
+    char *const *globs = origins->items;
+    for (size_t i = 0; i < origins->n_items; i++) {
+        const char *host = strstr(globs[i], "://");
+        bool is_origin = host && host[3] != '\0' && !strchr(host + 3, '/');
+        if (!is_origin && strcmp(globs[i], "*") != 0) {
+            snprintf(
+                expected, sizeof(expected),
+                "a list of origins such as \"https://www.example.org\" (no path, no slash at the "
+                "end) or \"*\": \"%.100s\" is none",
+                globs[i]);
+            return expected;
+        }
+    }
+    return NULL;
+}
+
 static void check_client_options(struct config_reader *reader, void *object)
 {
     const struct client_options *options = object;
@@ -40,7 +63,7 @@ static const struct config_field client_fields[] = {
     FIELD("allow_anonymous_connect_without_token", CONFIG_BOOL,
           allow_anonymous_connect_without_token, "false",
           .doc = "A client without a token connects as the anonymous user."),
-    FIELD("allowed_origins", CONFIG_STRINGS, allowed_origins, "",
+    FIELD("allowed_origins", CONFIG_STRINGS, allowed_origins, "", .accept = accept_origins,
           .doc = "Globs of the Origin header of browsers; \"*\": all; empty: no browser."),
     {.key = "token",
      .type = CONFIG_OBJECT,

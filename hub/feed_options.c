@@ -5,6 +5,7 @@
 
 #include <regex.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/json_span.h"
 #include "hub/channel_template.h"
@@ -44,14 +45,19 @@ static const char *accept_url(const void *place)
     return NULL;
 }
 
+/* The text is valid until the next call. */
 static const char *accept_params(const void *place)
 {
+    static char expected[256];
     const struct config_list *params = place;
     const struct config_pair *pairs = params->items;
     for (size_t i = 0; i < params->n_items; i++) {
         regex_t regex;
         if (regcomp(&regex, pairs[i].text, REG_EXTENDED | REG_NOSUB) != 0) {
-            return "an object of POSIX extended regular expressions";
+            snprintf(expected, sizeof(expected),
+                     "an object of POSIX extended regular expressions: %.60s is \"%.100s\"",
+                     pairs[i].name, pairs[i].text);
+            return expected;
         }
         regfree(&regex);
     }

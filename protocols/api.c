@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 #include <uv.h>
 
+#include "base/log.h"
 #include "hub/publication.h"
 #include "protocols/api_feeds.h"
 #include "protocols/api_params.h"
@@ -16,6 +17,17 @@
 #define BROADCAST_MAX_CHANNELS 10000
 #define BROADCAST_MAX_OPEN     64
 #define API_HISTORY_MAX_BYTES  ((size_t)16 << 20)
+
+static bool read_channel(struct api_params *params, struct str *ret_channel)
+{
+    if (!api_text(params, "channel", ret_channel)) {
+        return false;
+    }
+    if (ret_channel->len == 0) {
+        snprintf(params->wrong, sizeof(params->wrong), "channel: expected the name of a channel");
+    }
+    return ret_channel->len > 0;
+}
 
 /* --- publish and broadcast --- */
 
@@ -60,7 +72,7 @@ static void published(void *arg, enum status status, const struct storage_positi
 static void api_publish(struct hub *hub, struct api_params *params, struct http_request *request)
 {
     struct publish_request publish = {0};
-    if (!api_text(params, "channel", &publish.channel) || !read_publication(params, &publish)) {
+    if (!read_channel(params, &publish.channel) || !read_publication(params, &publish)) {
         api_reply_error(request, STATUS_INVALID, params->wrong);
         return;
     }
@@ -208,7 +220,7 @@ static void api_history(struct hub *hub, struct api_params *params, struct http_
 {
     struct history_request h = {.max_bytes = API_HISTORY_MAX_BYTES};
     struct str since;
-    bool is_good = api_text(params, "channel", &h.channel) && api_i64(params, "limit", &h.limit) &&
+    bool is_good = read_channel(params, &h.channel) && api_i64(params, "limit", &h.limit) &&
                    api_bool(params, "reverse", &h.reverse) && api_object(params, "since", &since);
     h.has_since = is_good && since.len > 0;
     if (h.has_since) {
@@ -232,7 +244,7 @@ static void answer_presence(struct hub *hub, struct api_params *params,
     struct str channel;
     struct buf body = api_begin_result();
     enum status status = STATUS_INVALID;
-    if (api_text(params, "channel", &channel)) {
+    if (read_channel(params, &channel)) {
         status = write(&body, hub, channel);
     }
     if (status == STATUS_OK) {
@@ -363,15 +375,35 @@ static void call(struct hub *hub, size_t method, struct http_request *request)
     api_params_release(&params);
 }
 
+static void reply_text(struct http_request *request, int status, const char *headers,
+                       const char *text)
+{
+    http_reply(request, &(struct http_reply){.status = status,
+                                             .content_type = "text/plain; charset=utf-8",
+                                             .headers = headers,
+                                             .body = str_of(text)});
+}
+
+/* As Centrifugo does: without a word to the stranger. The log has it. */
+static void refuse_key(struct http_request *request)
+{
+    static struct log_limit limit;
+    if (log_permits(&limit)) {
+        log_info("api", "key_refused", log_s("expected", "http_api.key in the header X-API-Key"),
+                 log_i("left_out", limit.n_left_out));
+    }
+    http_reply(request, &(struct http_reply){.status = 401});
+}
+
 void api_handle(struct hub *hub, const struct http_api_options *options, struct str method,
                 struct http_request *request)
 {
     if (http_request_method(request) != HTTP_POST) {
-        http_reply(request, &(struct http_reply){.status = 405, .headers = "Allow: POST\r\n"});
+        reply_text(request, 405, "Allow: POST\r\n", "the API is called with POST\n");
         return;
     }
     if (!is_authorized(options, request)) {
-        http_reply(request, &(struct http_reply){.status = 401});
+        refuse_key(request);
         return;
     }
     if (hub_is_stopping(hub)) {
@@ -384,5 +416,5 @@ void api_handle(struct hub *hub, const struct http_api_options *options, struct 
             return;
         }
     }
-    http_reply(request, &(struct http_reply){.status = 404});
+    reply_text(request, 404, NULL, "the API has no such method\n");
 }

@@ -19,7 +19,8 @@ static void log_refusal(const char *name, int error)
         log_error("storage", "in_use", log_s("lock", name),
                   log_s("error", "another process has opened this database"));
     } else {
-        log_error("storage", "lock_failed", log_s("lock", name), log_s("error", strerror(error)));
+        log_error("storage", "lock_failed", log_s("lock", name), log_s("error", strerror(error)),
+                  log_s("expected", "storage.path in a folder that exists and can be written to"));
     }
 }
 

@@ -62,6 +62,8 @@ describe('checkconfig', { concurrency: true }, () => {
     'an object instead of a list': [{ feeds: {} }, /feeds: an object \{\.\.\.\} is not a list/],
     'a text in a list of objects': [{ feeds: ['city'] }, /feeds\[0\]: .*is not an object/],
     'a number in a list of texts': [{ client: { allowed_origins: ['*', 1] } }, /client\.allowed_origins\[1\]: 1 is not a text/],
+    'an origin with a slash at its end': [{ client: { allowed_origins: ['*', 'https://a.example/'] } }, /client\.allowed_origins: .*"https:\/\/a\.example\/" is none/],
+    'an origin without a scheme': [{ client: { allowed_origins: ['a.example'] } }, /client\.allowed_origins: .*"a\.example" is none/],
     'a port out of range': [{ http_server: { port: 65536 } }, /http_server\.port: 65536 is not a TCP port from 0 \(a free one\) to 65535/],
     'a number out of range': [{ websocket: { message_size_limit: 1 } }, /websocket\.message_size_limit: 1 is not a whole number from 256 to 16777216/],
     'a host name to listen on': [{ http_server: { address: 'localhost' } }, /http_server\.address: "localhost" is not an IPv4 or IPv6 address/],
