@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The event loop and the calls at its tail. libuv runs check handles after all input and output of
  * a turn: that is the tail. An idle handle is active only while calls wait, so that the loop then
- * neither sleeps nor ends; the check handle never holds the loop. */
+ * neither sleeps nor ends; the check handle never holds the loop, nor does the prepare handle,
+ * which ends one turn for the lag meter and begins the next, right before libuv waits for events.
+ */
 #include "base/loop.h"
 
 #include <assert.h>
@@ -11,6 +13,10 @@ struct loop {
     uv_loop_t uv;
     uv_check_t tail;
     uv_idle_t awake;
+    uv_prepare_t turn;
+    uint64_t turn_began_ns;
+    uint64_t waited_ns; /* before the turn began, since the start */
+    struct histogram lag;
     struct deferred waiting; /* heads of circular lists */
     struct deferred running; /* the batch whose calls are being made */
 };
@@ -74,6 +80,21 @@ static void on_tail(uv_check_t *check)
     }
 }
 
+static void on_turn(uv_prepare_t *turn)
+{
+    struct loop *loop = turn->data;
+    uint64_t now_ns = uv_hrtime();
+    uint64_t waited_ns = uv_metrics_idle_time(&loop->uv);
+
+    if (loop->turn_began_ns > 0) {
+        uint64_t took_ns = now_ns - loop->turn_began_ns;
+        uint64_t idle_ns = waited_ns - loop->waited_ns;
+        histogram_add(&loop->lag, took_ns > idle_ns ? (took_ns - idle_ns) / 1000 : 0);
+    }
+    loop->turn_began_ns = now_ns;
+    loop->waited_ns = waited_ns;
+}
+
 enum status loop_create(struct loop **ret_loop)
 {
     struct loop *loop = calloc(1, sizeof(*loop));
@@ -87,7 +108,12 @@ enum status loop_create(struct loop **ret_loop)
     }
     list_init(&loop->waiting);
     list_init(&loop->running);
-    /* These three cannot fail. */
+    /* These cannot fail. */
+    (void)uv_loop_configure(&loop->uv, UV_METRICS_IDLE_TIME);
+    (void)uv_prepare_init(&loop->uv, &loop->turn);
+    (void)uv_prepare_start(&loop->turn, on_turn);
+    uv_unref((uv_handle_t *)&loop->turn);
+    loop->turn.data = loop;
     (void)uv_check_init(&loop->uv, &loop->tail);
     (void)uv_idle_init(&loop->uv, &loop->awake);
     (void)uv_check_start(&loop->tail, on_tail);
@@ -111,6 +137,7 @@ void loop_destroy(struct loop *loop)
     }
     /* The close callbacks of others may defer calls that free things: those are still made. */
     run_until_nothing_lives(loop);
+    uv_close((uv_handle_t *)&loop->turn, NULL);
     uv_close((uv_handle_t *)&loop->tail, NULL);
     uv_close((uv_handle_t *)&loop->awake, NULL);
     run_until_nothing_lives(loop);
@@ -123,6 +150,11 @@ void loop_destroy(struct loop *loop)
 uv_loop_t *loop_uv(struct loop *loop)
 {
     return &loop->uv;
+}
+
+const struct histogram *loop_lag(const struct loop *loop)
+{
+    return &loop->lag;
 }
 
 void loop_run(struct loop *loop)

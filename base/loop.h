@@ -9,6 +9,7 @@
 
 #include <uv.h>
 
+#include "base/histogram.h"
 #include "base/status.h"
 
 struct loop;
@@ -39,6 +40,11 @@ void loop_defer(struct loop *loop, struct deferred *d);
 /* The call will not be made. Does nothing when d is not waiting. */
 void loop_undefer(struct loop *loop, struct deferred *d);
 bool deferred_waiting(const struct deferred *d);
+
+/* How long turns of the loop kept it busy, in microseconds: an event that comes in during a turn
+ * waits at most that long. The time of waiting for events does not count. Lives as long as the
+ * loop. */
+const struct histogram *loop_lag(const struct loop *loop);
 
 /* Monotonic milliseconds, as of this turn of the loop: cheap, up to a turn old. */
 int64_t loop_now_ms(struct loop *loop);

@@ -59,6 +59,11 @@ struct publish_request {
     struct str tags;          /* checked JSON object of strings, or empty */
     struct publication *text; /* instead of the three: shared with other channels, or NULL */
     bool skip_history;
+    bool delta;                 /* may be sent as a delta; kept with the publication */
+    struct str idempotency_key; /* or empty: repeated within five minutes it publishes nothing and
+                                   is answered with the first position */
+    uint64_t version;           /* 0: none; not above the channel's: publishes nothing */
+    struct str version_epoch;   /* versions are compared within it; empty: with any */
 };
 
 /* position.offset 0: the channel keeps no history. */
@@ -85,6 +90,12 @@ typedef void (*history_done_fn)(void *arg, enum status status,
                                 const struct storage_history *history);
 void hub_history(struct hub *hub, const struct history_request *request, history_done_fn done,
                  void *arg);
+
+/* Forgets the channel's publications; its position stays. STATUS_NOT_AVAILABLE where the channel
+ * keeps no history. */
+typedef void (*history_remove_done_fn)(void *arg, enum status status);
+void hub_history_remove(struct hub *hub, struct str channel, history_remove_done_fn done,
+                        void *arg);
 
 /* --- presence and figures: answered at once --- */
 
@@ -173,6 +184,16 @@ struct hub_stats {
     uint64_t n_publications;  /* accepted */
     uint64_t n_messages_sent; /* publications times subscribers */
     uint64_t n_slow;          /* clients disconnected with 3008 */
+    size_t n_idle_channels;   /* without subscribers, kept in memory for who comes back */
+    size_t tail_bytes;        /* of recent publications in memory, all channels */
+    size_t tail_max_bytes;    /* channel.tail_total_max_size */
+    uint64_t n_tail_hits;     /* recoveries and history reads answered from memory */
+    uint64_t n_tail_misses;   /* that read the storage */
+    uint64_t n_tail_evicted;  /* tails dropped for the budget */
+    uint64_t n_recovered;     /* successful recoveries */
+    uint64_t n_unrecovered;   /* failed ones */
+    uint64_t n_position_checks;
+    uint64_t n_insufficient_state; /* channels whose subscribers were told to come again */
     int64_t uptime_s;
     char node[RNG_UUID_SIZE];
 };

@@ -18,6 +18,7 @@
 #ifndef BELFRY_STORAGE_STORAGE_H
 #define BELFRY_STORAGE_STORAGE_H
 
+#include "base/histogram.h"
 #include "base/loop.h"
 #include "base/rng.h"
 #include "base/status.h"
@@ -36,11 +37,18 @@ struct storage_options {
     const char *path; /* the database file; its folder must exist. Not used by STORAGE_MEMORY */
     enum storage_durability durability;
     size_t queue_max_size; /* bytes of waiting writes; an append beyond it ends STATUS_OVERLOADED */
+    uint64_t stream_limit; /* streams kept; beyond it, those that never had a publication make room,
+                              and where there are none a new stream ends STATUS_OVERLOADED */
+    uint64_t idempotency_key_limit; /* remembered; an append with another ends STATUS_OVERLOADED */
 };
 
 /* Blocks: opens or makes the file, upgrades its schema, starts the threads. STATUS_VERSION for a
  * file of a newer program, STATUS_CORRUPT for one that is no database, STATUS_IO. Logs what was
- * wrong. */
+ * wrong.
+ *
+ * When the file lacks commits that were acknowledged before (its write-ahead log was removed or
+ * cut, an older copy was put back, or with STORAGE_NORMAL the machine went down), every stream goes
+ * on in a new epoch: offsets that subscribers have seen are never given to other publications. */
 enum status storage_open(const struct storage_options *options,
                          struct storage **ret_storage) MUST_CHECK;
 
@@ -60,7 +68,7 @@ struct storage_position {
     char epoch[STORAGE_EPOCH_SIZE];
 };
 
-/* How long a stream keeps what. */
+/* How long a stream keeps what. All zero: no stream, see storage_append. */
 struct storage_retention {
     int64_t size;        /* publications kept, > 0 */
     int64_t ttl_ms;      /* all are forgotten this long after the last one, > 0 */
@@ -90,11 +98,28 @@ struct storage_feed_write {
     size_t n_values;
 };
 
+/* How long an idempotency key is remembered with its channel. */
+#define STORAGE_IDEMPOTENCY_MS (5 * 60 * INT64_C(1000))
+
+enum storage_suppression {
+    STORAGE_NOT_SUPPRESSED,
+    STORAGE_SAME_KEY,    /* the position is that of the first append with this key */
+    STORAGE_OLD_VERSION, /* the position is the stream's top */
+};
+
 /* Appends a publication (when channel is not empty) and keeps a feed's results (when feed is set),
  * both or neither. Out: STATUS_OK and the position of the publication once it is committed;
  * STATUS_OVERLOADED; STATUS_IO when it could not be written - it is then not in the stream. A
  * stream that does not exist, or whose position's time is over, begins with a new epoch and
- * offset 1. */
+ * offset 1.
+ *
+ * With retention.size 0 nothing is kept of the publication, which has no position (offset 0, empty
+ * epoch): only its idempotency key, which must then be set, is remembered.
+ *
+ * Suppressed: nothing was appended, and nobody shall be told. By an idempotency key that was used
+ * in this channel during the last STORAGE_IDEMPOTENCY_MS, across restarts; or by a version that is
+ * not above the stream's, if version_epoch is empty or the stream's. Another version_epoch begins
+ * anew. A suppressed append keeps no feed results. */
 struct storage_append {
     struct storage_op op;
     /* in */
@@ -103,11 +128,16 @@ struct storage_append {
     struct str data;                       /* JSON text */
     struct str info;                       /* JSON text of the publishing client's info, or empty */
     struct str tags;                       /* JSON text, or empty */
+    bool delta;                            /* published to be sent as a delta */
+    struct str idempotency_key;            /* or empty */
+    uint64_t version;                      /* 0: none; at most INT64_MAX */
+    struct str version_epoch;              /* or empty */
     const struct storage_feed_write *feed; /* or NULL */
     void (*done)(struct storage_append *append);
     void *arg;
     /* out */
     enum status status;
+    enum storage_suppression suppressed;
     struct storage_position position;
     int64_t time_ms; /* given by the writer */
 };
@@ -117,6 +147,7 @@ struct storage_item {
     uint64_t offset;
     int64_t time_ms;
     struct str data, info, tags;
+    bool delta;
 };
 
 /* Publications of a stream. Forward: offsets above since, ascending. Reverse: offsets below since
@@ -144,6 +175,20 @@ struct storage_history {
 };
 void storage_history(struct storage *storage, struct storage_history *history);
 void storage_history_release(struct storage_history *history);
+
+/* Forgets all publications of a stream; its position stays. Out: STATUS_OK and the position (all
+ * zero where there is no such stream); STATUS_IO. Written in the order of the appends. */
+struct storage_remove {
+    struct storage_op op;
+    /* in */
+    struct str channel;
+    void (*done)(struct storage_remove *remove);
+    void *arg;
+    /* out */
+    enum status status;
+    struct storage_position top;
+};
+void storage_remove(struct storage *storage, struct storage_remove *remove);
 
 /* --- feeds --- */
 
@@ -182,12 +227,41 @@ void storage_feed_read_release(struct storage_feed_read *read);
 struct storage_stats {
     size_t queue_bytes; /* waiting now */
     size_t queue_length;
+    size_t queue_max_size;
     uint64_t n_appends;    /* committed */
-    uint64_t n_groups;     /* transactions */
-    uint64_t n_overloaded; /* refused for a full queue */
+    uint64_t n_suppressed; /* of these: by key or version */
+    uint64_t n_groups;     /* transactions with appends or other writes in them */
+    uint64_t n_overloaded; /* refused for a full queue or a limit */
     uint64_t n_failed;     /* not written for a fault */
-    uint64_t n_reads;
+    uint64_t n_reads;      /* done, by the reader or the writer */
+    uint64_t n_streams;
+    uint64_t n_idempotency_keys;
+    uint64_t wal_bytes;                   /* of the write-ahead log, as of the last commit */
+    const struct histogram *group_sizes;  /* operations; lives as long as the storage */
+    const struct histogram *commit_times; /* from the beginning of a group to its commit */
 };
 void storage_stats(struct storage *storage, struct storage_stats *ret_stats);
+
+/* --- tools, for a file that may be in use by a running hub. Blocking; not for the loop's thread
+ * while it serves. --- */
+
+/* Called for each thing that is wrong, in words for an operator. */
+typedef void (*storage_finding_fn)(void *arg, const char *text);
+struct storage_check_counts {
+    uint64_t n_streams;
+    uint64_t n_publications;
+    uint64_t n_feeds;
+    uint64_t n_findings;
+};
+/* SQLite's own integrity check, then ours: what counts in a stream is contiguous and ends at its
+ * top, nothing belongs to nobody. STATUS_OK also with findings; STATUS_NOT_FOUND: no such file;
+ * STATUS_CORRUPT: no database of ours, or unreadable; STATUS_VERSION; STATUS_IO. Writes nothing. */
+enum status storage_check(const char *path, storage_finding_fn finding, void *arg,
+                          struct storage_check_counts *ret_counts) MUST_CHECK;
+
+/* A consistent copy, synced to disk, complete or not there: it is made as "<to>.partial" and
+ * renamed. A hub that opens it begins new epochs, because clients may have seen more than is in it.
+ * STATUS_ALREADY: there is a file at to; others as above. */
+enum status storage_backup(const char *path, const char *to) MUST_CHECK;
 
 #endif

@@ -255,6 +255,62 @@ static void now_is_the_time_of_the_turn(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* How many turns were busy for longer than about this. */
+static uint64_t n_busy_turns(const struct loop *loop, uint64_t above_us)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < HISTOGRAM_N_BUCKETS; i++) {
+        n += histogram_bound(i) > above_us ? histogram_count(loop_lag(loop), i) : 0;
+    }
+    return n;
+}
+
+static void be_busy(void *arg)
+{
+    uint64_t until_ns = uv_hrtime() + 30 * UINT64_C(1000000);
+
+    (void)arg;
+    while (uv_hrtime() < until_ns) {
+    }
+}
+
+static void on_timer_busy(uv_timer_t *timer)
+{
+    be_busy(timer);
+    uv_close((uv_handle_t *)timer, NULL);
+}
+
+/* The turn that waits for 50 ms and is then busy for 30 has a lag of 30 or a little more, whatever
+ * else the machine does: there is no upper bound to check here. */
+static void lag_counts_work_and_not_waiting(void **state)
+{
+    struct fixture *f = *state;
+
+    uv_timer_init(loop_uv(f->loop), &f->timer);
+    uv_timer_start(&f->timer, on_timer_busy, 50, 0);
+    loop_run(f->loop);
+    assert_true(histogram_n(loop_lag(f->loop)) > 0);
+    assert_true(histogram_sum(loop_lag(f->loop)) >= 30000);
+    assert_true(n_busy_turns(f->loop, 20000) >= 1);
+}
+
+static void on_timer_idle(uv_timer_t *timer)
+{
+    uv_close((uv_handle_t *)timer, NULL);
+}
+
+static void waiting_is_no_lag(void **state)
+{
+    struct fixture *f = *state;
+
+    uv_timer_init(loop_uv(f->loop), &f->timer);
+    uv_timer_start(&f->timer, on_timer_idle, 2000, 0);
+    loop_run(f->loop);
+    /* Not even a machine that stops for a second makes it two. */
+    assert_true(histogram_sum(loop_lag(f->loop)) < 2000000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +324,8 @@ int main(void)
         TEST(destroy_makes_the_last_calls),
         TEST(stop_keeps_what_waits),
         TEST(now_is_the_time_of_the_turn),
+        TEST(lag_counts_work_and_not_waiting),
+        TEST(waiting_is_no_lag),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
