@@ -51,6 +51,24 @@ static const struct config_field storage_fields[] = {
      .max = INT64_C(17179869184),
      .doc = "Bytes of publications that wait to be written; beyond it publishers are told to try "
             "again."},
+    {.key = "stream_limit",
+     .type = CONFIG_INT,
+     .offset = offsetof(struct storage_settings, stream_limit),
+     .fallback = "1000000",
+     .min = 1,
+     .max = INT64_C(1000000000),
+     .doc =
+         "Channels whose position is kept; beyond it those without a publication make room, then "
+         "new ones are told to try again."},
+    {.key = "idempotency_key_limit",
+     .type = CONFIG_INT,
+     .offset = offsetof(struct storage_settings, idempotency_key_limit),
+     .fallback = "1000000",
+     .min = 1,
+     .max = INT64_C(1000000000),
+     .doc =
+         "Idempotency keys remembered, five minutes each; beyond it publishers with a new one are "
+         "told to try again."},
 };
 SHAPE(storage_shape, storage_settings, storage_fields, NULL);
 
@@ -112,6 +130,7 @@ static const struct config_field settings_fields[] = {
     SECTION("http_api", server.http_api, http_api_options_shape, "Who may call the server API."),
     SECTION("websocket", server.websocket, websocket_options_shape, "The WebSocket endpoint."),
     SECTION("health", server.health, health_options_shape, "GET /health."),
+    SECTION("prometheus", server.prometheus, prometheus_options_shape, "Figures for Prometheus."),
     SECTION("demo", server.demo, demo_options_shape, "The demo page."),
     SECTION("log", log, log_shape, "What is logged."),
     SECTION("client", client, client_options_shape,

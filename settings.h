@@ -15,6 +15,8 @@ struct storage_settings {
     char *path;
     int durability;
     int64_t queue_max_size;
+    int64_t stream_limit;
+    int64_t idempotency_key_limit;
 };
 
 struct shutdown_options {

@@ -8,7 +8,7 @@
 #include <openssl/hmac.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
+#include "base/base64.h"
 #include "base/json_span.h"
 
 #define TOKEN_MAX_BYTES 16384
@@ -21,40 +21,6 @@ struct token_parts {
     struct str signature;
     struct str signed_text; /* header.payload */
 };
-
-static int base64url_digit(char c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
-    }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
-    }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-/* RFC 4648 section 5, without padding. */
-static bool base64url_decode(struct str text, struct buf *out)
-{
-    unsigned bits = 0;
-    int n_bits = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        int digit = base64url_digit(text.ptr[i]);
-        if (digit < 0) {
-            return false;
-        }
-        bits = (bits << 6 | (unsigned)digit) & 0xffff;
-        n_bits += 6;
-        if (n_bits >= 8) {
-            n_bits -= 8;
-            buf_append_char(out, (char)(bits >> n_bits & 0xff));
-        }
-    }
-    return !buf_failed(out);
-}
 
 static bool split(struct str token, struct token_parts *parts)
 {

@@ -115,18 +115,64 @@ void db_rollback(struct db *db)
     (void)status;
 }
 
-void db_log_fault(struct db *db, const char *action, enum status status)
+uint64_t db_n_changed(const struct db *db)
+{
+    return (uint64_t)sqlite3_changes64(db->handle);
+}
+
+uint64_t db_n_changed_in_all(const struct db *db)
+{
+    return (uint64_t)sqlite3_total_changes64(db->handle);
+}
+
+/* What SQLite's text leaves open; NULL: nothing. */
+static const char *cause_of(sqlite3 *handle, enum status status)
+{
+    int error = sqlite3_system_errno(handle);
+    switch (sqlite3_errcode(handle) & 0xff) {
+    case SQLITE_BUSY: return "another program keeps a lock on the file";
+    case SQLITE_CANTOPEN:
+    case SQLITE_FULL:
+    case SQLITE_IOERR: return error != 0 ? strerror(error) : NULL;
+    case SQLITE_NOTADB: return NULL;
+    default: return status == STATUS_CORRUPT ? "damage: belfry checkdb tells where" : NULL;
+    }
+}
+
+/* Of what was found outside SQLite (short memory, a damaged text) it knows nothing. */
+static const char *text_of(sqlite3 *handle, enum status status)
+{
+    int code = sqlite3_errcode(handle) & 0xff;
+    bool is_sqlites = code != SQLITE_OK && code != SQLITE_ROW && code != SQLITE_DONE;
+    return is_sqlites && status != STATUS_NO_MEMORY ? sqlite3_errmsg(handle) : status_name(status);
+}
+
+bool db_fault_due(struct db *db)
 {
     int64_t now_ms = clock_monotonic_ms();
     if (db->fault_logged_ms != 0 && now_ms - db->fault_logged_ms < FAULT_PAUSE_MS) {
-        return;
+        return false;
     }
     db->fault_logged_ms = now_ms;
-    /* Memory may have been short outside SQLite, which then knows of nothing. */
-    const char *error =
-        status == STATUS_NO_MEMORY ? status_name(status) : sqlite3_errmsg(db->handle);
-    log_error("storage", "failed", log_s("action", action),
-              log_i("code", sqlite3_extended_errcode(db->handle)), log_s("error", error));
+    return true;
+}
+
+void db_log_fault(struct db *db, const char *action, enum status status)
+{
+    if (!db_fault_due(db)) {
+        return;
+    }
+    const char *cause = cause_of(db->handle, status);
+    const struct log_field fields[] = {
+        log_s("action", action),
+        log_s("path", sqlite3_db_filename(db->handle, "main")),
+        log_i("code", sqlite3_extended_errcode(db->handle)),
+        log_s("error", text_of(db->handle, status)),
+        log_s("cause", cause),
+    };
+    if (log_enabled(LOG_ERROR)) {
+        log_write(LOG_ERROR, "storage", "failed", fields, cause ? 5 : 4);
+    }
 }
 
 void db_fault_over(struct db *db)

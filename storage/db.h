@@ -39,10 +39,17 @@ enum status db_commit(struct db *db) MUST_CHECK;
 /* Does nothing when SQLite has already rolled back by itself. */
 void db_rollback(struct db *db);
 
+/* Rows that the last statement inserted, updated or deleted; and all since the opening. */
+uint64_t db_n_changed(const struct db *db);
+uint64_t db_n_changed_in_all(const struct db *db);
+
 /* Logs a fault, with SQLite's own text of the last one. A full disk fails everything: further ones
  * are only said every ten seconds, until db_fault_over(). */
 void db_log_fault(struct db *db, const char *action, enum status status);
 void db_fault_over(struct db *db);
+/* For those who know better words than SQLite: is it time to say something? Then it has been said.
+ */
+bool db_fault_due(struct db *db);
 
 /* Prepares sql[i] into stmts[i]; they live until db_finalize(). stmts must be zeroed. */
 enum status db_prepare(struct db *db, const char *const *sql, sqlite3_stmt **stmts,

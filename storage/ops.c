@@ -9,7 +9,7 @@
 size_t op_append_size(const struct storage_append *append)
 {
     size_t size = sizeof(*append) + append->channel.len + append->data.len + append->info.len +
-                  append->tags.len;
+                  append->tags.len + append->idempotency_key.len + append->version_epoch.len;
     const struct storage_feed_write *feed = append->feed;
     if (!feed) {
         return size;
@@ -25,8 +25,10 @@ void op_set_status(struct storage_op *op, enum status status)
 {
     switch (op->kind) {
     case OP_APPEND:
+    case OP_REFUSED_APPEND:
         if (status != STATUS_OK) {
             op_append(op)->position = (struct storage_position){0};
+            op_append(op)->suppressed = STORAGE_NOT_SUPPRESSED;
         }
         op_append(op)->status = status;
         break;
@@ -35,6 +37,13 @@ void op_set_status(struct storage_op *op, enum status status)
             storage_history_release(op_history(op));
         }
         op_history(op)->status = status;
+        break;
+    case OP_PROLONG: break;
+    case OP_REMOVE:
+        if (status != STATUS_OK) {
+            op_remove(op)->top = (struct storage_position){0};
+        }
+        op_remove(op)->status = status;
         break;
     case OP_FEED_READ:
         if (status != STATUS_OK) {
@@ -112,16 +121,26 @@ void inbox_release(struct inbox *inbox)
     pthread_mutex_destroy(&inbox->mutex);
 }
 
-void inbox_put(struct inbox *inbox, struct storage_op *op)
+void inbox_put(struct inbox *inbox, struct op_list *list)
 {
+    if (op_list_empty(list)) {
+        return;
+    }
     pthread_mutex_lock(&inbox->mutex);
     assert(!inbox->closed);
     bool was_empty = op_list_empty(&inbox->list);
-    op_list_push(&inbox->list, op);
+    op_list_join(&inbox->list, list);
     pthread_mutex_unlock(&inbox->mutex);
     if (was_empty) {
         pthread_cond_signal(&inbox->changed);
     }
+}
+
+void inbox_put_one(struct inbox *inbox, struct storage_op *op)
+{
+    struct op_list list = {0};
+    op_list_push(&list, op);
+    inbox_put(inbox, &list);
 }
 
 void inbox_close(struct inbox *inbox)

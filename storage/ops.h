@@ -8,7 +8,14 @@
 
 #include "storage/storage.h"
 
-enum op_kind { OP_APPEND = 1, OP_HISTORY, OP_FEED_READ };
+enum op_kind {
+    OP_APPEND = 1,
+    OP_REFUSED_APPEND, /* by a full queue, of which it is no part */
+    OP_HISTORY,
+    OP_PROLONG, /* a history that has been read; only its stream's life is still to be prolonged */
+    OP_REMOVE,
+    OP_FEED_READ,
+};
 
 /* The operation is the first member of each. */
 static inline struct storage_append *op_append(struct storage_op *op)
@@ -21,6 +28,11 @@ static inline struct storage_history *op_history(struct storage_op *op)
     return (struct storage_history *)(void *)op;
 }
 
+static inline struct storage_remove *op_remove(struct storage_op *op)
+{
+    return (struct storage_remove *)(void *)op;
+}
+
 static inline struct storage_feed_read *op_feed_read(struct storage_op *op)
 {
     return (struct storage_feed_read *)(void *)op;
@@ -28,7 +40,8 @@ static inline struct storage_feed_read *op_feed_read(struct storage_op *op)
 
 /* What an append holds in memory: its texts and itself. */
 size_t op_append_size(const struct storage_append *append);
-/* Sets the status of any kind; what a failed read had found is released. */
+/* Sets the status of any kind; what a failed operation had found is released. A history that has
+ * been read stays good. */
 void op_set_status(struct storage_op *op, enum status status);
 
 struct op_list {
@@ -55,7 +68,9 @@ struct inbox {
 };
 enum status inbox_init(struct inbox *inbox) MUST_CHECK;
 void inbox_release(struct inbox *inbox);
-void inbox_put(struct inbox *inbox, struct storage_op *op);
+/* Moves all of list into it. */
+void inbox_put(struct inbox *inbox, struct op_list *list);
+void inbox_put_one(struct inbox *inbox, struct storage_op *op);
 void inbox_close(struct inbox *inbox);
 /* Waits until something is in it, it is closed, or until_ms (monotonic; INT64_MAX: no end), then
  * takes all, maybe nothing. False: it is closed and empty. */

@@ -59,21 +59,23 @@ enum status reader_create(const char *path, struct writer *writer, struct comple
     return STATUS_OK;
 }
 
-static enum status perform(struct reader *r, struct storage_op *op)
+static enum status perform(struct reader *r, struct storage_op *op, bool *ret_is_use_due)
 {
+    int64_t now_ms = clock_wall_ms();
     switch (op->kind) {
-    case OP_HISTORY: return reads_history(r->reads, op_history(op), clock_wall_ms());
-    case OP_FEED_READ: return reads_feed(r->reads, op_feed_read(op), clock_wall_ms());
+    case OP_HISTORY: return reads_history(r->reads, op_history(op), now_ms, ret_is_use_due);
+    case OP_FEED_READ: return reads_feed(r->reads, op_feed_read(op), now_ms);
     default: assert(false && "kind of operation");
     }
     return STATUS_INTERNAL;
 }
 
-static enum status perform_in_transaction(struct reader *r, struct storage_op *op)
+static enum status perform_in_transaction(struct reader *r, struct storage_op *op,
+                                          bool *ret_is_use_due)
 {
     enum status status = db_begin_read(&r->db);
     if (status == STATUS_OK) {
-        status = perform(r, op);
+        status = perform(r, op, ret_is_use_due);
     }
     if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
         db_log_fault(&r->db, "read", status);
@@ -83,17 +85,25 @@ static enum status perform_in_transaction(struct reader *r, struct storage_op *o
     return status;
 }
 
+/* A stream that has to be made needs the writer. One that only wants to live longer passes there,
+ * too, but what was read is the answer whatever becomes of that. */
 static void finish(struct reader *r, struct storage_op *op)
 {
-    enum status status = perform_in_transaction(r, op);
+    bool is_use_due = false;
+    enum status status = perform_in_transaction(r, op, &is_use_due);
     if (status == STATUS_NOT_FOUND && op->kind == OP_HISTORY) {
-        writer_put(r->writer, op);
+        writer_put_one(r->writer, op);
         return;
     }
     if (status != STATUS_OK && status != STATUS_NOT_FOUND) {
         status = STATUS_IO;
     }
     op_set_status(op, status);
+    if (status == STATUS_OK && is_use_due) {
+        op->kind = OP_PROLONG;
+        writer_put_one(r->writer, op);
+        return;
+    }
     completions_await_commits(r->completions);
     completions_put_one(r->completions, op);
 }
@@ -120,9 +130,9 @@ enum status reader_start(struct reader *r)
     return status;
 }
 
-void reader_put(struct reader *r, struct storage_op *op)
+void reader_put(struct reader *r, struct op_list *list)
 {
-    inbox_put(&r->inbox, op);
+    inbox_put(&r->inbox, list);
 }
 
 void reader_stop(struct reader *r)

@@ -1,5 +1,5 @@
-/* The thread with the read-only connection. A read that first has to write - its stream does not
- * exist yet, or must be kept alive - is handed on to the writer. */
+/* The thread with the read-only connection. What has to write - for a stream that does not exist
+ * yet, or must be kept alive - is handed on to the writer. */
 #ifndef BELFRY_STORAGE_READER_H
 #define BELFRY_STORAGE_READER_H
 
@@ -12,7 +12,8 @@ struct writer;
 enum status reader_create(const char *path, struct writer *writer, struct completions *completions,
                           struct reader **ret_reader) MUST_CHECK;
 enum status reader_start(struct reader *reader) MUST_CHECK;
-void reader_put(struct reader *reader, struct storage_op *op);
+/* Moves all of list to the thread. */
+void reader_put(struct reader *reader, struct op_list *list);
 /* The thread finishes what it has, closes the connection and counts itself out in the completions.
  */
 void reader_stop(struct reader *reader);

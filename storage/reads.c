@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads publications and feeds' results into the memory of the operation: an array of items, and
- * one block with all their texts behind each other. State belongs to the connection's thread. */
+ * one block with all their texts behind each other. SQLite has no checksums, so what a disk has
+ * damaged is looked for here: what clients get is JSON and has no gaps, or is not sent at all.
+ * State belongs to the connection's thread. */
 #include "storage/reads.h"
 
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/json_span.h"
+#include "base/log.h"
 #include "storage/streams.h"
 
 enum { SQL_STREAM, SQL_FORWARD, SQL_REVERSE, SQL_FEED, SQL_VALUES, N_SQL };
@@ -13,10 +17,10 @@ enum { SQL_STREAM, SQL_FORWARD, SQL_REVERSE, SQL_FEED, SQL_VALUES, N_SQL };
 static const char *const sql[N_SQL] = {
     [SQL_STREAM] = "SELECT id, epoch, top, first, items_expire_ms, meta_expire_ms"
                    " FROM streams WHERE channel=?1",
-    [SQL_FORWARD] = "SELECT offset, time_ms, data, info, tags FROM publications"
+    [SQL_FORWARD] = "SELECT offset, time_ms, data, info, tags, delta FROM publications"
                     " WHERE stream_id=?1 AND offset BETWEEN ?2 AND ?3"
                     " ORDER BY offset LIMIT ?4",
-    [SQL_REVERSE] = "SELECT offset, time_ms, data, info, tags FROM publications"
+    [SQL_REVERSE] = "SELECT offset, time_ms, data, info, tags, delta FROM publications"
                     " WHERE stream_id=?1 AND offset BETWEEN ?2 AND ?3"
                     " ORDER BY offset DESC LIMIT ?4",
     [SQL_FEED] = "SELECT id, snapshot, completed, time_ms, epoch, offset FROM feed_snapshots"
@@ -25,7 +29,10 @@ static const char *const sql[N_SQL] = {
                    " WHERE feed_id=?1 ORDER BY upstream",
 };
 
+#define DAMAGE_ADVICE log_s("advice", "belfry checkdb lists all that is wrong with the file")
+
 struct reads {
+    struct db *db;
     sqlite3_stmt *stmts[N_SQL];
 };
 
@@ -35,6 +42,7 @@ enum status reads_create(struct db *db, struct reads **ret_reads)
     if (!r) {
         return STATUS_NO_MEMORY;
     }
+    r->db = db;
     enum status status = db_prepare(db, sql, r->stmts, N_SQL);
     if (status != STATUS_OK) {
         reads_destroy(r);
@@ -60,13 +68,6 @@ static void *grown(void *items, size_t n, size_t item_size)
         return items;
     }
     return reallocarray(items, n < 8 ? 8 : 2 * n, item_size);
-}
-
-static void set_epoch(struct storage_position *position, struct str epoch)
-{
-    epoch = str_head(epoch, STORAGE_EPOCH_SIZE - 1);
-    memset(position->epoch, 0, sizeof(position->epoch));
-    memcpy(position->epoch, epoch.ptr, epoch.len);
 }
 
 /* Takes the lengths for now: the texts still move. */
@@ -99,20 +100,48 @@ static enum status place_item_texts(struct storage_history *history, struct buf 
     return STATUS_OK;
 }
 
-static enum status add_item(struct storage_history *history, const struct db_call *call,
-                            struct buf *texts)
+static bool is_json(struct str text)
 {
+    return json_check(text, NULL) == STATUS_OK;
+}
+
+static bool is_json_or_empty(struct str text)
+{
+    return text.len == 0 || is_json(text);
+}
+
+/* Which offsets are asked for, both included; none: the first is above the last. */
+struct range {
+    uint64_t first;
+    uint64_t last;
+};
+
+/* The offset that comes after n_items. */
+static uint64_t next_offset(const struct storage_history *history, const struct range *range)
+{
+    return history->reverse ? range->last - history->n_items : range->first + history->n_items;
+}
+
+static enum status add_item(struct storage_history *history, const struct db_call *call,
+                            uint64_t offset, struct buf *texts)
+{
+    struct str data = db_str(call, 2), info = db_str(call, 3), tags = db_str(call, 4);
+    if (db_u64(call, 0) != offset || !is_json(data) || !is_json_or_empty(info) ||
+        !is_json_or_empty(tags)) {
+        return STATUS_CORRUPT;
+    }
     struct storage_item *items = grown(history->items, history->n_items, sizeof(*items));
     if (!items) {
         return STATUS_NO_MEMORY;
     }
     history->items = items;
     struct storage_item *item = &items[history->n_items++];
-    item->offset = db_u64(call, 0);
+    item->offset = offset;
     item->time_ms = db_i64(call, 1);
-    item->data = keep_text(texts, db_str(call, 2));
-    item->info = keep_text(texts, db_str(call, 3));
-    item->tags = keep_text(texts, db_str(call, 4));
+    item->data = keep_text(texts, data);
+    item->info = keep_text(texts, info);
+    item->tags = keep_text(texts, tags);
+    item->delta = db_i64(call, 5) != 0;
     return STATUS_OK;
 }
 
@@ -122,24 +151,31 @@ static bool is_full(const struct storage_history *history, const struct buf *tex
     return history->max_bytes > 0 && texts->len >= history->max_bytes;
 }
 
-/* Offsets from first to last, both included. */
 static enum status read_items(struct reads *r, struct storage_history *history, int64_t stream_id,
-                              uint64_t first, uint64_t last)
+                              const struct range *range)
 {
     struct buf texts;
     buf_init(&texts, SIZE_MAX);
     struct db_call call = db_call(r->stmts[history->reverse ? SQL_REVERSE : SQL_FORWARD]);
     db_bind_i64(&call, stream_id);
-    db_bind_u64(&call, first);
-    db_bind_u64(&call, last);
+    db_bind_u64(&call, range->first);
+    db_bind_u64(&call, range->last);
     db_bind_u64(&call, history->limit);
     enum status status = STATUS_OK;
     while (status == STATUS_OK && !is_full(history, &texts) && db_row(&call)) {
-        status = add_item(history, &call, &texts);
+        status = add_item(history, &call, next_offset(history, range), &texts);
     }
+    bool is_cut = history->n_items == history->limit || is_full(history, &texts);
     enum status end = db_end(&call);
     if (status == STATUS_OK) {
         status = end;
+    }
+    if (status == STATUS_OK && !is_cut && history->n_items != range->last - range->first + 1) {
+        status = STATUS_CORRUPT;
+    }
+    if (status == STATUS_CORRUPT && db_fault_due(r->db)) {
+        log_error("storage", "damaged", log_str("channel", history->channel),
+                  log_i("offset", (int64_t)next_offset(history, range)), DAMAGE_ADVICE);
     }
     if (status == STATUS_OK) {
         status = place_item_texts(history, &texts);
@@ -162,8 +198,7 @@ static enum status read_stream(struct reads *r, struct storage_history *history,
     db_bind_str(&call, history->channel);
     bool found = db_row(&call);
     if (found) {
-        set_epoch(&history->top, db_str(&call, 1));
-        history->top.offset = db_u64(&call, 2);
+        history->top = streams_position(db_str(&call, 1), db_u64(&call, 2));
         ret_row->id = db_i64(&call, 0);
         ret_row->first = db_u64(&call, 3);
         ret_row->items_expire_ms = db_i64(&call, 4);
@@ -173,36 +208,43 @@ static enum status read_stream(struct reads *r, struct storage_history *history,
     return status == STATUS_OK && !found ? STATUS_NOT_FOUND : status;
 }
 
-enum status reads_history(struct reads *r, struct storage_history *history, int64_t now_ms)
+static struct range range_of(const struct storage_history *history, const struct stream_row *row)
+{
+    struct range range = {row->first, history->top.offset};
+    /* The configured size may have become smaller since the last append. */
+    uint64_t size = (uint64_t)history->retention.size;
+    if (range.last >= size && range.last - size + 1 > range.first) {
+        range.first = range.last - size + 1;
+    }
+    if (!history->reverse && history->since >= range.last) {
+        return (struct range){1, 0};
+    }
+    if (!history->reverse && history->since >= range.first) {
+        range.first = history->since + 1;
+    }
+    if (history->reverse && history->since != 0 && history->since <= range.last) {
+        range.last = history->since - 1;
+    }
+    return range;
+}
+
+enum status reads_history(struct reads *r, struct storage_history *history, int64_t now_ms,
+                          bool *ret_is_use_due)
 {
     struct stream_row row;
     enum status status = read_stream(r, history, &row);
     if (status != STATUS_OK) {
         return status;
     }
-    if (now_ms >= row.meta_expire_ms ||
-        streams_use_due(row.meta_expire_ms, &history->retention, now_ms)) {
+    if (now_ms >= row.meta_expire_ms) {
         return STATUS_NOT_FOUND;
     }
+    *ret_is_use_due = streams_use_due(row.meta_expire_ms, &history->retention, now_ms);
     if (history->limit == 0 || now_ms >= row.items_expire_ms) {
         return STATUS_OK;
     }
-    uint64_t first = row.first, last = history->top.offset;
-    /* The configured size may have become smaller since the last append. */
-    uint64_t size = (uint64_t)history->retention.size;
-    if (last >= size && last - size + 1 > first) {
-        first = last - size + 1;
-    }
-    if (!history->reverse && history->since >= last) {
-        return STATUS_OK;
-    }
-    if (!history->reverse && history->since >= first) {
-        first = history->since + 1;
-    }
-    if (history->reverse && history->since != 0 && history->since <= last) {
-        last = history->since - 1;
-    }
-    return first <= last ? read_items(r, history, row.id, first, last) : STATUS_OK;
+    struct range range = range_of(history, &row);
+    return range.first <= range.last ? read_items(r, history, row.id, &range) : STATUS_OK;
 }
 
 void storage_history_release(struct storage_history *history)
@@ -222,21 +264,27 @@ static enum status read_snapshot(struct reads *r, struct storage_feed_read *read
     db_bind_str(&call, read->params);
     db_bind_i64(&call, now_ms);
     bool found = db_row(&call);
-    if (found) {
+    bool is_good = found && is_json(db_str(&call, 1));
+    if (is_good) {
         *ret_id = db_i64(&call, 0);
         read->snapshot = keep_text(texts, db_str(&call, 1));
         read->completed = db_i64(&call, 2) != 0;
         read->time_ms = db_i64(&call, 3);
-        set_epoch(&read->position, db_str(&call, 4));
-        read->position.offset = db_u64(&call, 5);
+        read->position = streams_position(db_str(&call, 4), db_u64(&call, 5));
     }
     enum status status = db_end(&call);
-    return status == STATUS_OK && !found ? STATUS_NOT_FOUND : status;
+    if (status != STATUS_OK || is_good) {
+        return status;
+    }
+    return found ? STATUS_CORRUPT : STATUS_NOT_FOUND;
 }
 
 static enum status add_value(struct storage_feed_read *read, const struct db_call *call,
                              struct buf *texts)
 {
+    if (!is_json(db_str(call, 1))) {
+        return STATUS_CORRUPT;
+    }
     struct storage_feed_item *items = grown(read->items, read->n_items, sizeof(*items));
     if (!items) {
         return STATUS_NO_MEMORY;
@@ -287,6 +335,10 @@ enum status reads_feed(struct reads *r, struct storage_feed_read *read, int64_t 
     enum status status = read_snapshot(r, read, now_ms, &texts, &id);
     if (status == STATUS_OK) {
         status = read_values(r, read, id, &texts);
+    }
+    if (status == STATUS_CORRUPT && db_fault_due(r->db)) {
+        log_error("storage", "damaged", log_str("feed", read->feed),
+                  log_str("params", read->params), DAMAGE_ADVICE);
     }
     if (status == STATUS_OK) {
         status = place_feed_texts(read, &texts);

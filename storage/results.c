@@ -59,15 +59,14 @@ static enum status write_snapshot(struct results *r, const struct storage_append
                                   int64_t expire_ms, int64_t *ret_id)
 {
     const struct storage_feed_write *feed = append->feed;
-    bool publishes = append->channel.len > 0;
     struct db_call call = db_call(r->stmts[SQL_SNAPSHOT]);
     db_bind_str(&call, feed->feed);
     db_bind_str(&call, feed->params);
     db_bind_str(&call, feed->snapshot);
     db_bind_i64(&call, feed->completed);
     db_bind_i64(&call, feed->time_ms);
-    db_bind_str(&call, publishes ? str_of(append->position.epoch) : STR_EMPTY);
-    db_bind_u64(&call, publishes ? append->position.offset : 0);
+    db_bind_str(&call, str_of(append->position.epoch));
+    db_bind_u64(&call, append->position.offset);
     db_bind_i64(&call, expire_ms);
     if (db_row(&call)) {
         *ret_id = db_i64(&call, 0);

@@ -13,7 +13,14 @@
  * streams: rows of publications below "first" do not count any more and wait for removal; channel
  * NULL: the whole stream waits for it. sweep_ms: the earliest time at which there may be something
  * to remove. Only the sweep looks at it, and an append that only moves items_expire_ms on leaves it
- * alone, so that the index costs nothing per append. */
+ * alone, so that the index costs nothing per append. streams_unpublished finds those that make room
+ * when there are too many.
+ *
+ * idempotency: offset 0 and an empty epoch where nothing was kept of the publication.
+ *
+ * marks has one row, see marks.h. n_commits: groups of operations that were committed. is_open: the
+ * file is in use by a hub that does not sync each commit, or its end was not orderly; boot_id is
+ * that of the machine then. is_copy: a backup, of which nobody knows what came after it. */
 static const char *const migrations[] = {
     "CREATE TABLE streams("
     "  id INTEGER PRIMARY KEY,"
@@ -56,9 +63,38 @@ static const char *const migrations[] = {
     "  time_ms INTEGER NOT NULL,"
     "  PRIMARY KEY(feed_id, upstream)"
     ") STRICT, WITHOUT ROWID;",
+
+    "ALTER TABLE publications ADD COLUMN delta INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE streams ADD COLUMN version INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE streams ADD COLUMN version_epoch TEXT NOT NULL DEFAULT '';"
+    "CREATE INDEX streams_unpublished ON streams(meta_expire_ms)"
+    "  WHERE top=0 AND channel IS NOT NULL;"
+    "CREATE TABLE idempotency("
+    "  id INTEGER PRIMARY KEY,"
+    "  channel TEXT NOT NULL,"
+    "  key TEXT NOT NULL,"
+    "  epoch TEXT NOT NULL,"
+    "  offset INTEGER NOT NULL,"
+    "  expire_ms INTEGER NOT NULL,"
+    "  UNIQUE(channel, key)"
+    ") STRICT;"
+    "CREATE INDEX idempotency_expire ON idempotency(expire_ms);"
+    "CREATE TABLE marks("
+    "  id INTEGER PRIMARY KEY CHECK(id=1),"
+    "  n_commits INTEGER NOT NULL,"
+    "  boot_id TEXT NOT NULL,"
+    "  is_open INTEGER NOT NULL,"
+    "  is_copy INTEGER NOT NULL"
+    ") STRICT;"
+    "INSERT INTO marks(id, n_commits, boot_id, is_open, is_copy) VALUES(1, 0, '', 0, 0)",
 };
 
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))
+
+int64_t schema_newest_version(void)
+{
+    return N_MIGRATIONS;
+}
 
 static enum status migrate(struct db *db, const char *sql, size_t version)
 {
@@ -108,6 +144,12 @@ enum status schema_upgrade(struct db *db, const char *const *steps, size_t n)
         log_info("storage", "schema_upgraded", log_i("from", version), log_i("to", (int64_t)n));
     }
     return status;
+}
+
+enum status schema_mark_copy(struct db *db)
+{
+    enum status status = schema_upgrade(db, migrations, N_MIGRATIONS);
+    return status == STATUS_OK ? db_exec(db, "UPDATE marks SET is_copy=1") : status;
 }
 
 /* Ours, or empty? Reading the header is also what finds a file that is no database. */
@@ -190,6 +232,12 @@ static enum status configure_reader(struct db *db)
     return status;
 }
 
+/* Nothing is moved from the log of a file into it before it is known to be ours. */
+static void keep_log(struct db *db, bool is_kept)
+{
+    sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, (int)is_kept, NULL);
+}
+
 enum status schema_open_writer(const char *path, enum storage_durability durability,
                                struct db *ret_db)
 {
@@ -201,10 +249,12 @@ enum status schema_open_writer(const char *path, enum storage_durability durabil
         db_log_fault(&db, "open", status);
         goto fail;
     }
+    keep_log(&db, true);
     status = identify(&db);
     if (status != STATUS_OK) {
         goto fail;
     }
+    keep_log(&db, false);
     /* SQLite falls back to reading when it may not write. */
     if (sqlite3_db_readonly(db.handle, "main") != 0) {
         log_error("storage", "not_writable", log_s("path", name));

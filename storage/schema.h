@@ -15,6 +15,11 @@ enum status schema_open_writer(const char *path, enum storage_durability durabil
 /* A reading connection to a file that a writing one has opened. It never checkpoints. */
 enum status schema_open_reader(const char *path, struct db *ret_db) MUST_CHECK;
 
+/* Of the tables that this program makes. */
+int64_t schema_newest_version(void);
+/* Brings a copy to this version, and marks it as one: see marks. */
+enum status schema_mark_copy(struct db *db) MUST_CHECK;
+
 /* Runs migrations[version] and those after it, each in a transaction of its own that also sets the
  * new version: a file is always at exactly one version. STATUS_VERSION when the file's version is
  * above n. */

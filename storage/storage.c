@@ -31,11 +31,15 @@ struct storage {
     enum storage_state state;
     uv_async_t wake;
     struct completions completions;
-    struct op_list arrived; /* taken from the completions, to be delivered */
-    unsigned n_ended;       /* threads */
+    struct op_list arrived;   /* taken from the completions, to be delivered */
+    struct op_list to_writer; /* started in this turn of the loop; handed over at its tail */
+    struct op_list to_reader;
+    struct deferred hand_over;
+    unsigned n_ended; /* threads */
     struct writer *writer;
     struct reader *reader; /* NULL with STORAGE_MEMORY */
-    int lock_fd;
+    struct file_lock *lock;
+    struct loop *loop;
     size_t n_open; /* operations whose done() was not called yet */
     size_t queue_max_size;
     struct storage_stats stats;
@@ -53,8 +57,8 @@ static void release(struct storage *s)
     writer_destroy(s->writer);
     s->reader = NULL;
     s->writer = NULL;
-    file_lock_release(s->lock_fd);
-    s->lock_fd = -1;
+    file_lock_release(s->lock);
+    s->lock = NULL;
 }
 
 static void free_storage(uv_handle_t *handle)
@@ -72,10 +76,16 @@ static enum status open_connections(struct storage *s, const struct storage_opti
     enum status status = STATUS_OK;
     bool has_file = options->durability != STORAGE_MEMORY;
     if (has_file) {
-        status = file_lock_take(options->path, &s->lock_fd);
+        status = file_lock_take(options->path, &s->lock);
     }
     if (status == STATUS_OK) {
-        status = writer_create(options->path, options->durability, &s->completions, &s->writer);
+        struct writer_options writer = {.path = options->path,
+                                        .durability = options->durability,
+                                        .stream_limit = options->stream_limit,
+                                        .idempotency_key_limit = options->idempotency_key_limit,
+                                        .lock = s->lock,
+                                        .completions = &s->completions};
+        status = writer_create(&writer, &s->writer);
     }
     if (status == STATUS_OK && has_file) {
         status = reader_create(options->path, s->writer, &s->completions, &s->reader);
@@ -97,20 +107,22 @@ static enum status start_threads(struct storage *s)
 }
 
 static void deliver(uv_async_t *wake);
+static void hand_over(void *arg);
 
-static enum status create(uv_loop_t *loop, size_t queue_max_size, struct storage **ret_storage)
+static enum status create(struct loop *loop, size_t queue_max_size, struct storage **ret_storage)
 {
     struct storage *s = calloc(1, sizeof(*s));
     if (!s) {
         return STATUS_NO_MEMORY;
     }
-    s->lock_fd = -1;
+    s->loop = loop;
+    s->hand_over = (struct deferred){.fn = hand_over, .arg = s};
     s->queue_max_size = queue_max_size;
     enum status status = completions_init(&s->completions, &s->wake);
     if (status != STATUS_OK) {
         goto fail;
     }
-    int rc = uv_async_init(loop, &s->wake, deliver);
+    int rc = uv_async_init(loop_uv(loop), &s->wake, deliver);
     if (rc != 0) {
         log_error("storage", "no_handle", log_s("error", uv_strerror(rc)));
         status = STATUS_IO;
@@ -128,7 +140,7 @@ fail:
 enum status storage_open(const struct storage_options *options, struct storage **ret_storage)
 {
     struct storage *s;
-    enum status status = create(loop_uv(options->loop), options->queue_max_size, &s);
+    enum status status = create(options->loop, options->queue_max_size, &s);
     if (status != STATUS_OK) {
         return status;
     }
@@ -157,66 +169,99 @@ static void started(struct storage *s, struct storage_op *op, enum op_kind kind)
     s->n_open++;
 }
 
+/* One lock and one wake-up for all that a turn of the loop has started. */
+static void hand_over(void *arg)
+{
+    struct storage *s = arg;
+    writer_put(s->writer, &s->to_writer);
+    if (s->reader) {
+        reader_put(s->reader, &s->to_reader);
+    }
+}
+
+static void put(struct storage *s, struct op_list *list, struct storage_op *op)
+{
+    op_list_push(list, op);
+    loop_defer(s->loop, &s->hand_over);
+}
+
 void storage_append(struct storage *s, struct storage_append *append)
 {
     assert(append->channel.len > 0 || append->feed);
+    assert(append->channel.len == 0 || append->retention.size > 0 ||
+           append->idempotency_key.len > 0);
     started(s, &append->op, OP_APPEND);
+    append->suppressed = STORAGE_NOT_SUPPRESSED;
+    append->position = (struct storage_position){0};
     size_t size = op_append_size(append);
     if (size > s->queue_max_size || s->stats.queue_bytes > s->queue_max_size - size) {
-        op_set_status(&append->op, STATUS_OVERLOADED);
+        append->op.kind = OP_REFUSED_APPEND;
+        append->status = STATUS_OVERLOADED;
         completions_put_one(&s->completions, &append->op);
         return;
     }
     s->stats.queue_bytes += size;
     s->stats.queue_length++;
-    writer_put(s->writer, &append->op);
+    put(s, &s->to_writer, &append->op);
 }
 
-static void start_read(struct storage *s, struct storage_op *op)
+/* Without a file the writer reads, too. */
+static struct op_list *to_reader(struct storage *s)
 {
-    if (s->reader) {
-        reader_put(s->reader, op);
-    } else {
-        writer_put(s->writer, op);
-    }
+    return s->reader ? &s->to_reader : &s->to_writer;
 }
 
 void storage_history(struct storage *s, struct storage_history *history)
 {
     assert(history->channel.len > 0);
     started(s, &history->op, OP_HISTORY);
-    start_read(s, &history->op);
+    put(s, to_reader(s), &history->op);
+}
+
+void storage_remove(struct storage *s, struct storage_remove *remove)
+{
+    assert(remove->channel.len > 0);
+    started(s, &remove->op, OP_REMOVE);
+    put(s, &s->to_writer, &remove->op);
 }
 
 void storage_feed_read(struct storage *s, struct storage_feed_read *read)
 {
     started(s, &read->op, OP_FEED_READ);
-    start_read(s, &read->op);
+    put(s, to_reader(s), &read->op);
 }
 
 void storage_stats(struct storage *s, struct storage_stats *ret_stats)
 {
     *ret_stats = s->stats;
+    ret_stats->queue_max_size = s->queue_max_size;
     if (s->writer) {
-        ret_stats->n_groups = writer_n_groups(s->writer);
+        writer_stats(s->writer, ret_stats);
     }
 }
 
 /* --- delivering --- */
 
-static void count_append(struct storage *s, const struct storage_append *append)
+static void count_outcome(struct storage *s, const struct storage_append *append)
 {
-    if (append->status == STATUS_OVERLOADED) {
-        s->stats.n_overloaded++;
-        return;
-    }
-    s->stats.queue_bytes -= op_append_size(append);
-    s->stats.queue_length--;
-    if (append->status == STATUS_OK) {
+    switch (append->status) {
+    case STATUS_OK:
         s->stats.n_appends++;
-    } else {
-        s->stats.n_failed++;
+        s->stats.n_suppressed += append->suppressed != STORAGE_NOT_SUPPRESSED;
+        return;
+    case STATUS_OVERLOADED: s->stats.n_overloaded++; return;
+    default: s->stats.n_failed++; return;
     }
+}
+
+static void finish_append(struct storage *s, struct storage_append *append)
+{
+    if (append->op.kind == OP_APPEND) {
+        s->stats.queue_bytes -= op_append_size(append);
+        s->stats.queue_length--;
+    }
+    count_outcome(s, append);
+    append->done(append);
 }
 
 static void finish(struct storage *s, struct storage_op *op)
@@ -224,12 +269,16 @@ static void finish(struct storage *s, struct storage_op *op)
     s->n_open--;
     switch (op->kind) {
     case OP_APPEND:
-        count_append(s, op_append(op));
-        op_append(op)->done(op_append(op));
-        return;
+    case OP_REFUSED_APPEND: finish_append(s, op_append(op)); return;
     case OP_HISTORY:
+    case OP_PROLONG:
         s->stats.n_reads++;
+        s->stats.n_overloaded += op_history(op)->status == STATUS_OVERLOADED;
         op_history(op)->done(op_history(op));
+        return;
+    case OP_REMOVE:
+        s->stats.n_failed += op_remove(op)->status != STATUS_OK;
+        op_remove(op)->done(op_remove(op));
         return;
     case OP_FEED_READ:
         s->stats.n_reads++;

@@ -255,7 +255,8 @@ struct storage_check_counts {
 };
 /* SQLite's own integrity check, then ours: what counts in a stream is contiguous and ends at its
  * top, nothing belongs to nobody. STATUS_OK also with findings; STATUS_NOT_FOUND: no such file;
- * STATUS_CORRUPT: no database of ours, or unreadable; STATUS_VERSION; STATUS_IO. Writes nothing. */
+ * STATUS_CORRUPT: no database of ours, or unreadable; STATUS_VERSION; STATUS_CANCELLED: a hub began
+ * to use the file meanwhile; STATUS_IO. Writes nothing. */
 enum status storage_check(const char *path, storage_finding_fn finding, void *arg,
                           struct storage_check_counts *ret_counts) MUST_CHECK;
 

@@ -12,6 +12,7 @@
 #define MAX_STREAMS         100
 #define MAX_FEEDS           100
 #define MAX_ROWS            500
+#define MAX_KEYS            500
 #define PAUSE_MS            1000
 #define PAUSE_MORE_MS       20
 #define PAUSE_FAILED_MS     10000
@@ -28,6 +29,7 @@ enum {
     SQL_DUE_FEEDS,
     SQL_DELETE_VALUES,
     SQL_DELETE_FEED,
+    SQL_DELETE_KEYS,
     SQL_NEXT,
     N_SQL,
 };
@@ -44,21 +46,25 @@ static const char *const sql[N_SQL] = {
     [SQL_DUE_FEEDS] = "SELECT id FROM feed_snapshots WHERE expire_ms<=?1 LIMIT ?2",
     [SQL_DELETE_VALUES] = "DELETE FROM feed_values WHERE feed_id=?1",
     [SQL_DELETE_FEED] = "DELETE FROM feed_snapshots WHERE id=?1",
+    [SQL_DELETE_KEYS] = "DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency"
+                        " WHERE expire_ms<=?1 ORDER BY expire_ms LIMIT ?2)",
     [SQL_NEXT] = "SELECT min(at) FROM (SELECT min(sweep_ms) AS at FROM streams"
-                 " UNION ALL SELECT min(expire_ms) FROM feed_snapshots)",
+                 " UNION ALL SELECT min(expire_ms) FROM feed_snapshots"
+                 " UNION ALL SELECT min(expire_ms) FROM idempotency)",
 };
 
 struct sweep {
     struct db *db;
     struct streams *streams;
     struct sweep_due *due;
+    struct counts *counts;
     int64_t not_before_ms; /* monotonic */
     uint64_t n_rows_left;  /* of this run's bound */
     sqlite3_stmt *stmts[N_SQL];
 };
 
 enum status sweep_create(struct db *db, struct streams *streams, struct sweep_due *due,
-                         struct sweep **ret_sweep)
+                         struct counts *counts, struct sweep **ret_sweep)
 {
     struct sweep *s = calloc(1, sizeof(*s));
     if (!s) {
@@ -67,6 +73,7 @@ enum status sweep_create(struct db *db, struct streams *streams, struct sweep_du
     s->db = db;
     s->streams = streams;
     s->due = due;
+    s->counts = counts;
     enum status status = db_prepare(db, sql, s->stmts, N_SQL);
     if (status != STATUS_OK) {
         sweep_destroy(s);
@@ -171,6 +178,7 @@ static enum status remove_stream(struct sweep *s, int64_t id, const struct look 
     bool all;
     enum status status = STATUS_OK;
     if (!look->retired) {
+        s->counts->streams.n--;
         status = run_with_id(s->stmts[SQL_RETIRE], id);
     }
     if (status == STATUS_OK) {
@@ -227,6 +235,18 @@ static enum status sweep_feed(struct sweep *s, int64_t id)
     return status;
 }
 
+static enum status sweep_keys(struct sweep *s, int64_t now_ms)
+{
+    struct db_call call = db_call(s->stmts[SQL_DELETE_KEYS]);
+    db_bind_i64(&call, now_ms);
+    db_bind_i64(&call, MAX_KEYS);
+    enum status status = db_run(&call);
+    if (status == STATUS_OK) {
+        s->counts->keys.n -= db_n_changed(s->db);
+    }
+    return status;
+}
+
 struct batch {
     int64_t streams[MAX_STREAMS];
     int64_t feeds[MAX_FEEDS];
@@ -255,7 +275,13 @@ static enum status remove_batch(struct sweep *s, int64_t now_ms, const struct ba
         status = sweep_feed(s, batch->feeds[i]);
     }
     if (status == STATUS_OK) {
+        status = sweep_keys(s, now_ms);
+    }
+    if (status == STATUS_OK) {
         status = db_commit(s->db);
+    }
+    if (status == STATUS_OK) {
+        counts_committed(s->counts);
     }
     return status;
 }
@@ -275,7 +301,7 @@ static enum status sweep_once(struct sweep *s, int64_t *ret_next_ms)
     int64_t now_ms = clock_wall_ms();
     s->n_rows_left = MAX_ROWS;
     enum status status = find_batch(s, now_ms, &batch);
-    if (status == STATUS_OK && batch.n_streams + batch.n_feeds > 0) {
+    if (status == STATUS_OK) {
         status = remove_batch(s, now_ms, &batch);
     }
     if (status == STATUS_OK) {
@@ -296,6 +322,7 @@ void sweep_run(struct sweep *s)
         db_log_fault(s->db, "remove what is over", status);
         db_rollback(s->db);
         streams_forget_all(s->streams);
+        counts_rolled_back(s->counts);
         s->not_before_ms = start_ms + PAUSE_FAILED_MS;
         return;
     }

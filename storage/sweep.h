@@ -1,8 +1,10 @@
 /* Removes what is over: publications that no longer count, streams whose position is forgotten,
- * feeds' results that nobody renewed. In short transactions, now and then, by the writer. */
+ * feeds' results that nobody renewed, idempotency keys. In short transactions, now and then, by the
+ * writer. */
 #ifndef BELFRY_STORAGE_SWEEP_H
 #define BELFRY_STORAGE_SWEEP_H
 
+#include "storage/counts.h"
 #include "storage/db.h"
 
 /* When there may be something to remove, wall clock. */
@@ -13,15 +15,16 @@ struct sweep_due {
 /* Not later than this. */
 static inline void sweep_due_at(struct sweep_due *due, int64_t at_ms)
 {
-    if (at_ms < due->at_ms)
+    if (at_ms < due->at_ms) {
         due->at_ms = at_ms;
+    }
 }
 
 struct streams;
 struct sweep;
 
 enum status sweep_create(struct db *db, struct streams *streams, struct sweep_due *due,
-                         struct sweep **ret_sweep) MUST_CHECK;
+                         struct counts *counts, struct sweep **ret_sweep) MUST_CHECK;
 /* Accepts NULL. */
 void sweep_destroy(struct sweep *sweep);
 

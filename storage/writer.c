@@ -11,7 +11,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "storage/counts.h"
 #include "storage/db.h"
+#include "storage/keys.h"
+#include "storage/marks.h"
 #include "storage/reads.h"
 #include "storage/results.h"
 #include "storage/schema.h"
@@ -23,18 +26,22 @@
 #define GROUP_MAX_OPS   1000
 #define GROUP_MAX_BYTES ((size_t)4 << 20)
 /* Frames in the write-ahead log: a checkpoint that waits for nobody, and one that waits for the
- * reader, so that the log can start over however busy the reader is. */
-#define CHECKPOINT_FRAMES  1000
+ * reader, so that the log can start over however busy the reader is. The rarer, the more often a
+ * page that many groups change is written once for all of them. */
+#define CHECKPOINT_FRAMES  4000
 #define RESTART_FRAMES     16000
 #define RESTART_TIMEOUT_MS 500
 
 struct writer {
     struct db db;
+    struct marks *marks; /* NULL with STORAGE_MEMORY */
     struct streams *streams;
+    struct keys *keys;
     struct results *results;
     struct reads *reads;
     struct sweep *sweep;
     struct sweep_due sweep_due;
+    struct counts counts;
     struct inbox inbox;
     struct completions *completions;
     pthread_t thread;
@@ -42,9 +49,18 @@ struct writer {
     bool has_file;
     int n_wal_frames; /* after the last commit */
     int restart_frames;
+    int64_t frame_size;
     uint64_t n_failed_groups; /* since the last good one */
+    /* Read by the loop. */
     atomic_uint_fast64_t n_groups;
+    atomic_uint_fast64_t wal_bytes;
+    struct histogram group_sizes;
+    struct histogram commit_times;
 };
+
+/* A frame is a page with a header of its own; the log has one, too. */
+#define WAL_HEADER_SIZE   32
+#define FRAME_HEADER_SIZE 24
 
 static int wal_grown(void *arg, sqlite3 *handle, const char *name, int n_frames)
 {
@@ -52,6 +68,8 @@ static int wal_grown(void *arg, sqlite3 *handle, const char *name, int n_frames)
     (void)handle;
     (void)name;
     w->n_wal_frames = n_frames;
+    uint64_t n_bytes = WAL_HEADER_SIZE + (uint64_t)n_frames * (uint64_t)w->frame_size;
+    atomic_store_explicit(&w->wal_bytes, n_bytes, memory_order_relaxed);
     return SQLITE_OK;
 }
 
@@ -60,67 +78,116 @@ static void close_connection(struct writer *w)
     reads_destroy(w->reads);
     results_destroy(w->results);
     sweep_destroy(w->sweep);
+    keys_destroy(w->keys);
     streams_destroy(w->streams);
+    marks_destroy(w->marks);
     w->reads = NULL;
     w->results = NULL;
     w->sweep = NULL;
+    w->keys = NULL;
     w->streams = NULL;
+    w->marks = NULL;
     db_close(&w->db);
 }
 
 static enum status prepare(struct writer *w)
 {
-    enum status status = streams_create(&w->db, &w->sweep_due, &w->streams);
+    enum status status = streams_create(&w->db, &w->sweep_due, &w->counts.streams, &w->streams);
+    if (status == STATUS_OK) {
+        status = keys_create(&w->db, &w->sweep_due, &w->counts.keys, &w->keys);
+    }
     if (status == STATUS_OK) {
         status = results_create(&w->db, &w->sweep_due, &w->results);
     }
     if (status == STATUS_OK) {
-        status = sweep_create(&w->db, w->streams, &w->sweep_due, &w->sweep);
+        status = sweep_create(&w->db, w->streams, &w->sweep_due, &w->counts, &w->sweep);
     }
     if (status == STATUS_OK) {
         status = reads_create(&w->db, &w->reads);
     }
+    if (status == STATUS_OK && w->has_file) {
+        status = db_query_i64(&w->db, "PRAGMA page_size", &w->frame_size);
+        w->frame_size += FRAME_HEADER_SIZE;
+    }
     if (status != STATUS_OK) {
         db_log_fault(&w->db, "prepare statements", status);
+    }
+    counts_committed(&w->counts);
+    return status;
+}
+
+static enum status open_connection(struct writer *w, const struct writer_options *options)
+{
+    enum status status = schema_open_writer(options->path, options->durability, &w->db);
+    if (status == STATUS_OK && w->has_file) {
+        status = marks_open(&w->db, options->lock, options->durability, &w->marks);
+    }
+    if (status == STATUS_OK) {
+        status = prepare(w);
+    }
+    if (status == STATUS_OK && w->has_file) {
+        sqlite3_wal_hook(w->db.handle, wal_grown, w);
     }
     return status;
 }
 
-enum status writer_create(const char *path, enum storage_durability durability,
-                          struct completions *completions, struct writer **ret_writer)
+enum status writer_create(const struct writer_options *options, struct writer **ret_writer)
 {
     struct writer *w = calloc(1, sizeof(*w));
     if (!w) {
         return STATUS_NO_MEMORY;
     }
-    w->completions = completions;
-    w->has_file = durability != STORAGE_MEMORY;
+    w->completions = options->completions;
+    w->has_file = options->durability != STORAGE_MEMORY;
     w->restart_frames = RESTART_FRAMES;
+    w->counts.streams.limit = options->stream_limit;
+    w->counts.keys.limit = options->idempotency_key_limit;
     enum status status = inbox_init(&w->inbox);
     if (status != STATUS_OK) {
         free(w);
         return status;
     }
-    status = schema_open_writer(path, durability, &w->db);
-    if (status == STATUS_OK) {
-        status = prepare(w);
-    }
+    status = open_connection(w, options);
     if (status != STATUS_OK) {
         writer_destroy(w);
         return status;
-    }
-    if (w->has_file) {
-        sqlite3_wal_hook(w->db.handle, wal_grown, w);
     }
     *ret_writer = w;
     return STATUS_OK;
 }
 
+/* --- one operation --- */
+
+/* The key's limit is looked at before anything is written: what was refused must leave no trace in
+ * the transaction of the others. */
+static enum status find_key(struct writer *w, struct storage_append *append, int64_t now_ms)
+{
+    bool found;
+    enum status status = keys_find(w->keys, append, now_ms, &found);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    if (found) {
+        append->suppressed = STORAGE_SAME_KEY;
+        return STATUS_OK;
+    }
+    return keys_have_room(w->keys) ? STATUS_OK : STATUS_OVERLOADED;
+}
+
 static enum status write_append(struct writer *w, struct storage_append *append, int64_t now_ms)
 {
-    enum status status = STATUS_OK;
-    if (append->channel.len > 0) {
+    bool has_key = append->idempotency_key.len > 0;
+    bool is_kept = append->channel.len > 0 && append->retention.size > 0;
+    enum status status = has_key ? find_key(w, append, now_ms) : STATUS_OK;
+    append->time_ms = now_ms;
+    if (status == STATUS_OK && is_kept && !append->suppressed) {
         status = streams_append(w->streams, append, now_ms);
+    }
+    if (status != STATUS_OK || append->suppressed) {
+        return status;
+    }
+    if (has_key) {
+        status = keys_remember(w->keys, append, now_ms);
     }
     if (status == STATUS_OK && append->feed) {
         status = results_write(w->results, append, now_ms);
@@ -130,57 +197,101 @@ static enum status write_append(struct writer *w, struct storage_append *append,
 
 static enum status read_history(struct writer *w, struct storage_history *history, int64_t now_ms)
 {
+    bool is_use_due;
     enum status status = streams_use(w->streams, history->channel, &history->retention, now_ms);
-    return status == STATUS_OK ? reads_history(w->reads, history, now_ms) : status;
+    return status == STATUS_OK ? reads_history(w->reads, history, now_ms, &is_use_due) : status;
 }
 
+static enum status prolong(struct writer *w, const struct storage_history *history, int64_t now_ms)
+{
+    return streams_prolong(w->streams, history->channel, &history->retention, now_ms);
+}
+
+static enum status remove_items(struct writer *w, struct storage_remove *remove, int64_t now_ms)
+{
+    return streams_remove(w->streams, remove->channel, now_ms, &remove->top);
+}
+
+/* What is not there, or beyond a limit, is the operation's own affair; any other failure is the
+ * group's. */
 static enum status perform(struct writer *w, struct storage_op *op, int64_t now_ms)
 {
     enum status status = STATUS_INTERNAL;
     switch (op->kind) {
     case OP_APPEND: status = write_append(w, op_append(op), now_ms); break;
     case OP_HISTORY: status = read_history(w, op_history(op), now_ms); break;
-    case OP_FEED_READ:
-        status = reads_feed(w->reads, op_feed_read(op), now_ms);
-        op_set_status(op, status);
-        return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+    case OP_PROLONG: status = prolong(w, op_history(op), now_ms); break;
+    case OP_REMOVE: status = remove_items(w, op_remove(op), now_ms); break;
+    case OP_FEED_READ: status = reads_feed(w->reads, op_feed_read(op), now_ms); break;
     default: assert(false && "kind of operation");
     }
     op_set_status(op, status);
-    return status;
+    return status == STATUS_NOT_FOUND || status == STATUS_OVERLOADED ? STATUS_OK : status;
 }
 
-static enum status write_group(struct writer *w, const struct op_list *group)
+/* --- groups --- */
+
+struct group {
+    struct op_list ops;
+    size_t n;
+    int64_t began_us;
+    bool has_writes;
+};
+
+static enum status write_group(struct writer *w, struct group *group)
 {
     int64_t now_ms = clock_wall_ms();
+    uint64_t n_changed = db_n_changed_in_all(&w->db);
+    group->began_us = clock_monotonic_us();
     enum status status = db_begin_write(&w->db);
-    for (struct storage_op *op = group->head; op && status == STATUS_OK; op = op->next) {
+    for (struct storage_op *op = group->ops.head; op && status == STATUS_OK; op = op->next) {
         status = perform(w, op, now_ms);
+    }
+    if (status == STATUS_OK) {
+        status = streams_save(w->streams);
+    }
+    group->has_writes = db_n_changed_in_all(&w->db) != n_changed;
+    if (status == STATUS_OK && group->has_writes && w->marks) {
+        status = marks_count(w->marks);
     }
     return status;
 }
 
-static void fail_group(struct writer *w, const struct op_list *group, enum status status)
+static void fail_group(struct writer *w, const struct group *group, enum status status)
 {
     w->n_failed_groups++;
     db_log_fault(&w->db, "write", status);
     db_rollback(&w->db);
     streams_forget_all(w->streams);
-    for (struct storage_op *op = group->head; op; op = op->next) {
+    counts_rolled_back(&w->counts);
+    if (w->marks) {
+        marks_rolled_back(w->marks);
+    }
+    for (struct storage_op *op = group->ops.head; op; op = op->next) {
         op_set_status(op, STATUS_IO);
     }
 }
 
-static void count_good_group(struct writer *w)
+/* The marks come before any acknowledgement: they know of all that was acknowledged. */
+static void group_committed(struct writer *w, const struct group *group)
 {
-    atomic_fetch_add_explicit(&w->n_groups, 1, memory_order_relaxed);
-    if (w->n_failed_groups == 0) {
-        return;
+    if (w->marks) {
+        marks_committed(w->marks);
     }
-    log_info("storage", "writes_again", log_i("failed_groups", (int64_t)w->n_failed_groups));
-    w->n_failed_groups = 0;
-    db_fault_over(&w->db);
+    counts_committed(&w->counts);
+    if (group->has_writes) {
+        atomic_fetch_add_explicit(&w->n_groups, 1, memory_order_relaxed);
+        histogram_add(&w->group_sizes, group->n);
+        histogram_add(&w->commit_times, (uint64_t)(clock_monotonic_us() - group->began_us));
+    }
+    if (w->n_failed_groups > 0) {
+        log_info("storage", "writes_again", log_i("failed_groups", (int64_t)w->n_failed_groups));
+        w->n_failed_groups = 0;
+        db_fault_over(&w->db);
+    }
 }
+
+/* --- checkpoints --- */
 
 /* Not in the commit, but when those who waited for it have their answer. False: a reader still
  * needs a part of the log. */
@@ -216,40 +327,52 @@ static void checkpoint_if_due(struct writer *w)
     w->n_wal_frames = 0; /* until the next commit says it anew */
 }
 
-static void cut_group(struct op_list *waiting, struct op_list *ret_group)
+/* --- the thread --- */
+
+static struct group cut_group(struct op_list *waiting)
 {
-    size_t n = 0, n_bytes = 0;
-    *ret_group = (struct op_list){0};
-    while (!op_list_empty(waiting) && n < GROUP_MAX_OPS && n_bytes < GROUP_MAX_BYTES) {
+    struct group group = {0};
+    size_t n_bytes = 0;
+    while (!op_list_empty(waiting) && group.n < GROUP_MAX_OPS && n_bytes < GROUP_MAX_BYTES) {
         struct storage_op *op = op_list_pop(waiting);
         if (op->kind == OP_APPEND) {
             n_bytes += op_append_size(op_append(op));
         }
-        n++;
-        op_list_push(ret_group, op);
+        group.n++;
+        op_list_push(&group.ops, op);
     }
+    return group;
 }
 
 static void work(struct writer *w, struct op_list *waiting)
 {
     while (!op_list_empty(waiting)) {
-        struct op_list group;
-        cut_group(waiting, &group);
+        struct group group = cut_group(waiting);
         enum status status = write_group(w, &group);
         completions_begin_commit(w->completions);
         if (status == STATUS_OK) {
             status = db_commit(&w->db);
         }
         if (status == STATUS_OK) {
-            count_good_group(w);
+            group_committed(w, &group);
         } else {
             fail_group(w, &group, status);
         }
-        completions_put(w->completions, &group);
+        completions_put(w->completions, &group.ops);
         completions_end_commit(w->completions);
         checkpoint_if_due(w);
         sweep_run(w->sweep);
     }
+}
+
+/* Whatever fails here is found out by the next opening, and loses nothing. */
+static void end_file(struct writer *w)
+{
+    enum status status = marks_close(w->marks);
+    if (status != STATUS_OK) {
+        db_log_fault(&w->db, "mark the file as closed", status);
+    }
+    checkpoint(w, SQLITE_CHECKPOINT_TRUNCATE);
 }
 
 static void *run(void *arg)
@@ -262,7 +385,7 @@ static void *run(void *arg)
         checkpoint_if_due(w);
     }
     if (w->has_file) {
-        checkpoint(w, SQLITE_CHECKPOINT_TRUNCATE);
+        end_file(w);
     }
     close_connection(w);
     completions_thread_ended(w->completions);
@@ -276,14 +399,24 @@ enum status writer_start(struct writer *w)
     return status;
 }
 
-void writer_put(struct writer *w, struct storage_op *op)
+void writer_put(struct writer *w, struct op_list *list)
 {
-    inbox_put(&w->inbox, op);
+    inbox_put(&w->inbox, list);
 }
 
-uint64_t writer_n_groups(const struct writer *w)
+void writer_put_one(struct writer *w, struct storage_op *op)
 {
-    return atomic_load_explicit(&w->n_groups, memory_order_relaxed);
+    inbox_put_one(&w->inbox, op);
+}
+
+void writer_stats(const struct writer *w, struct storage_stats *stats)
+{
+    stats->n_groups = atomic_load_explicit(&w->n_groups, memory_order_relaxed);
+    stats->wal_bytes = atomic_load_explicit(&w->wal_bytes, memory_order_relaxed);
+    stats->n_streams = count_committed(&w->counts.streams);
+    stats->n_idempotency_keys = count_committed(&w->counts.keys);
+    stats->group_sizes = &w->group_sizes;
+    stats->commit_times = &w->commit_times;
 }
 
 void writer_stop(struct writer *w)

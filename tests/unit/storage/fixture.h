@@ -27,6 +27,8 @@ struct fixture {
     char path[96];
     enum storage_durability durability;
     size_t queue_max_size;
+    uint64_t stream_limit;
+    uint64_t idempotency_key_limit;
     struct loop *loop;
     struct storage *storage;
 };
@@ -48,7 +50,9 @@ static inline enum status try_open(struct fixture *fx)
     struct storage_options options = {.loop = fx->loop,
                                       .path = fx->path,
                                       .durability = fx->durability,
-                                      .queue_max_size = fx->queue_max_size};
+                                      .queue_max_size = fx->queue_max_size,
+                                      .stream_limit = fx->stream_limit,
+                                      .idempotency_key_limit = fx->idempotency_key_limit};
     return storage_open(&options, &fx->storage);
 }
 
@@ -86,6 +90,8 @@ static inline struct fixture *fixture_create(enum storage_durability durability)
     snprintf(fx->path, sizeof(fx->path), "%s/hub.db", fx->folder);
     fx->durability = durability;
     fx->queue_max_size = (size_t)256 << 20;
+    fx->stream_limit = 1000000;
+    fx->idempotency_key_limit = 1000000;
     assert_int_equal(loop_create(&fx->loop), STATUS_OK);
     return fx;
 }
@@ -238,6 +244,21 @@ static inline void change_file(struct fixture *fx, const char *sql)
     assert_int_equal(sqlite3_open(fx->path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* Polls until the writer has got round to it. */
+static inline void wait_for_number(struct fixture *fx, const char *sql, int64_t number)
+{
+    while (query_i64(fx, sql) != number) {
+        position_of(fx, "bystander");
+    }
+}
+
+static inline struct storage_stats stats_of(struct fixture *fx)
+{
+    struct storage_stats stats;
+    storage_stats(fx->storage, &stats);
+    return stats;
 }
 
 #endif

@@ -215,6 +215,54 @@ static void fail_to_create(struct fixture *fx)
     wait_for(fx, &done);
 }
 
+/* Nobody can write down that it was read; that is no reason not to answer. */
+static void read_what_wants_to_live_longer(struct fixture *fx)
+{
+    struct storage_history h = {.channel = STR("news"), .retention = KEEP, .limit = 100};
+    h.retention.meta_ttl_ms = 2 * KEEP.meta_ttl_ms;
+    run_history(fx, &h);
+    assert_int_equal(h.n_items, 1);
+    assert_str(h.items[0].data, "\"kept\"");
+    storage_history_release(&h);
+}
+
+/* The key of a failed append is not used up. */
+static enum status append_with_key(struct fixture *fx, enum storage_suppression *ret_suppressed)
+{
+    struct storage_append append = {.channel = STR("keys"),
+                                    .data = STR("1"),
+                                    .retention = KEEP,
+                                    .idempotency_key = STR("k"),
+                                    .version = 7};
+    run_append(fx, &append);
+    *ret_suppressed = append.suppressed;
+    return append.status;
+}
+
+static void a_failed_group_remembers_nothing(void **state)
+{
+    struct fixture *fx = *state;
+    enum storage_suppression suppressed;
+    append_text(fx, "news", "1", KEEP);
+    signal(SIGXFSZ, SIG_IGN);
+    limit_file_size(wal_size(fx));
+    log_set_level(LOG_NONE);
+    assert_int_equal(append_with_key(fx, &suppressed), STATUS_IO);
+    struct storage_stats stats = stats_of(fx);
+    assert_int_equal(stats.n_streams, 1);
+    assert_int_equal(stats.n_idempotency_keys, 0);
+    limit_file_size(RLIM_INFINITY);
+    assert_int_equal(append_with_key(fx, &suppressed), STATUS_OK);
+    log_set_level(LOG_INFO);
+    assert_int_equal(suppressed, STORAGE_NOT_SUPPRESSED);
+    assert_int_equal(append_with_key(fx, &suppressed), STATUS_OK);
+    assert_int_equal(suppressed, STORAGE_SAME_KEY);
+    stats = stats_of(fx);
+    assert_int_equal(stats.n_streams, 2);
+    assert_int_equal(stats.n_idempotency_keys, 1);
+    assert_int_equal(position_of(fx, "keys").offset, 1);
+}
+
 static void writing_resumes_when_there_is_room_again(void **state)
 {
     struct fixture *fx = *state;
@@ -234,6 +282,7 @@ static void writing_resumes_when_there_is_room_again(void **state)
     struct storage_history h = history_of(fx, "news", 100); /* reading goes on */
     assert_int_equal(h.n_items, 1);
     storage_history_release(&h);
+    read_what_wants_to_live_longer(fx);
 
     limit_file_size(RLIM_INFINITY);
     log_set_level(LOG_INFO);
@@ -266,6 +315,110 @@ static void closing_without_room_keeps_what_was_acknowledged(void **state)
     assert_int_equal(position_of(fx, "news").offset, 10);
 }
 
+/* --- damage that SQLite does not see --- */
+
+static void history_is_damaged(struct storage_history *history)
+{
+    assert_int_equal(history->status, STATUS_IO);
+    assert_null(history->items);
+    *(bool *)history->arg = true;
+}
+
+static void refuse_damaged(struct fixture *fx, uint64_t since, bool reverse)
+{
+    bool done = false;
+    struct storage_history h = {.channel = STR("news"),
+                                .retention = KEEP,
+                                .since = since,
+                                .reverse = reverse,
+                                .limit = 100,
+                                .done = history_is_damaged,
+                                .arg = &done};
+    storage_history(fx->storage, &h);
+    wait_for(fx, &done);
+}
+
+static void read_reverse(struct fixture *fx, size_t limit)
+{
+    struct storage_history h = {
+        .channel = STR("news"), .retention = KEEP, .reverse = true, .limit = limit};
+    run_history(fx, &h);
+    assert_int_equal(h.n_items, limit);
+    storage_history_release(&h);
+}
+
+/* The tenth of twenty, as sql leaves it. */
+static void check_damage(struct fixture *fx, const char *sql)
+{
+    log_set_level(LOG_NONE);
+    open_storage(fx);
+    for (int i = 0; i < 20; i++) {
+        append_text(fx, "news", "{\"a\":1}", KEEP);
+    }
+    change_file(fx, sql);
+    refuse_damaged(fx, 0, false);
+    refuse_damaged(fx, 0, true);
+    refuse_damaged(fx, 9, false);
+    read_reverse(fx, 10);
+    struct storage_history h = {
+        .channel = STR("news"), .retention = KEEP, .since = 10, .limit = 50};
+    run_history(fx, &h);
+    assert_int_equal(h.n_items, 10);
+    storage_history_release(&h);
+    close_storage(fx);
+    remove_files(fx);
+    log_set_level(LOG_INFO);
+}
+
+static void damaged_publications_are_not_handed_out(void **state)
+{
+    struct fixture *fx = *state;
+    check_damage(fx, "UPDATE publications SET data='{\"a\":' WHERE offset=10");
+    check_damage(fx, "UPDATE publications SET info='x' WHERE offset=10");
+    check_damage(fx, "UPDATE publications SET tags='x' WHERE offset=10");
+    check_damage(fx, "DELETE FROM publications WHERE offset=10");
+}
+
+static void a_missing_end_is_damage(void **state)
+{
+    struct fixture *fx = *state;
+    log_set_level(LOG_NONE);
+    for (int i = 0; i < 20; i++) {
+        append_text(fx, "news", "1", KEEP);
+    }
+    change_file(fx, "DELETE FROM publications WHERE offset=20");
+    refuse_damaged(fx, 0, false);
+    refuse_damaged(fx, 0, true);
+    change_file(fx, "DELETE FROM publications WHERE offset=1");
+    struct storage_history h = {.channel = STR("news"), .retention = KEEP, .limit = 18, .since = 1};
+    run_history(fx, &h);
+    assert_int_equal(h.n_items, 18);
+    storage_history_release(&h);
+    log_set_level(LOG_INFO);
+}
+
+static void damaged_feed_results_are_not_handed_out(void **state)
+{
+    struct fixture *fx = *state;
+    struct storage_feed_value value = {STR("u"), STR("1"), 200, 1};
+    struct storage_feed_write feed = {.feed = STR("f"),
+                                      .params = STR("{}"),
+                                      .snapshot = STR("1"),
+                                      .time_ms = 1,
+                                      .values = &value,
+                                      .n_values = 1};
+    struct storage_append append = {.feed = &feed, .retention = KEEP};
+    log_set_level(LOG_NONE);
+    run_append(fx, &append);
+    change_file(fx, "UPDATE feed_values SET value='x'");
+    struct storage_feed_read read = read_feed(fx, "f", "{}");
+    assert_int_equal(read.status, STATUS_IO);
+    assert_int_equal(read.n_items, 0);
+    change_file(fx, "UPDATE feed_values SET value='1'; UPDATE feed_snapshots SET snapshot=''");
+    assert_int_equal(read_feed(fx, "f", "{}").status, STATUS_IO);
+    log_set_level(LOG_INFO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +426,11 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(writing_resumes_when_there_is_room_again, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(a_failed_group_remembers_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(damaged_publications_are_not_handed_out, set_up_closed,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_missing_end_is_damage, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(damaged_feed_results_are_not_handed_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(closing_without_room_keeps_what_was_acknowledged, set_up,
                                         tear_down),
     };
