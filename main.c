@@ -14,6 +14,7 @@
 #include "protocols/server.h"
 #include "settings.h"
 #include "storage/storage.h"
+#include "tools.h"
 #include "upstreams/fetch.h"
 
 #define DEADLINE_TICK_MS 20
@@ -159,6 +160,8 @@ static enum status open_parts(struct program *p)
             .path = settings->storage.path,
             .durability = (enum storage_durability)settings->storage.durability,
             .queue_max_size = (size_t)settings->storage.queue_max_size,
+            .stream_limit = (uint64_t)settings->storage.stream_limit,
+            .idempotency_key_limit = (uint64_t)settings->storage.idempotency_key_limit,
         };
         status = storage_open(&options, &p->storage);
     }
@@ -190,7 +193,8 @@ static enum status open_hub(struct program *p)
     };
     enum status status = hub_create(&options, &p->hub);
     if (status == STATUS_OK) {
-        status = server_create(p->loop, p->deadlines, p->hub, &settings->server, &p->server);
+        status =
+            server_create(p->loop, p->deadlines, p->hub, p->storage, &settings->server, &p->server);
     }
     return status;
 }
@@ -252,6 +256,8 @@ static const char usage[] =
     "\n"
     "usage: belfry [serve] --config FILE    run the hub\n"
     "       belfry checkconfig --config FILE  say all that is wrong with a configuration\n"
+    "       belfry checkdb --config FILE    say all that is wrong with the database\n"
+    "       belfry backup --config FILE --to FILE  copy the database, also of a running hub\n"
     "       belfry version\n"
     "       belfry --help\n"
     "\n"
@@ -265,22 +271,45 @@ static int misused(const char *what)
     return 2;
 }
 
-static int run(const char *command, const char *config_path)
+enum command { COMMAND_SERVE, COMMAND_CHECKCONFIG, COMMAND_CHECKDB, COMMAND_BACKUP, N_COMMANDS };
+
+static enum command command_of(const char *name)
 {
-    bool is_serve = strcmp(command, "serve") == 0;
-    if (!is_serve && strcmp(command, "checkconfig") != 0) {
-        return misused("the command is not one of serve, checkconfig, version");
+    static const char *const names[N_COMMANDS] = {"serve", "checkconfig", "checkdb", "backup"};
+    int i = 0;
+    while (i < N_COMMANDS && strcmp(name, names[i]) != 0) {
+        i++;
+    }
+    return (enum command)i;
+}
+
+static int run_with_settings(enum command command, struct program *p, const char *config_path,
+                             const char *to)
+{
+    switch (command) {
+    case COMMAND_SERVE: return serve(p);
+    case COMMAND_CHECKDB: return tools_checkdb(&p->settings.storage);
+    case COMMAND_BACKUP: return tools_backup(&p->settings.storage, to);
+    default: printf("%s: ok\n", config_path); return 0;
+    }
+}
+
+static int run(const char *name, const char *config_path, const char *to)
+{
+    enum command command = command_of(name);
+    if (command == N_COMMANDS) {
+        return misused("the command is not one of serve, checkconfig, checkdb, backup, version");
     }
     if (!config_path) {
         return misused("--config FILE is missing");
     }
+    if ((command == COMMAND_BACKUP) != (to != NULL)) {
+        return misused(to ? "--to FILE is for backup" : "--to FILE is missing");
+    }
     struct program program = {.state = SHUTDOWN_NOT_BEGUN};
     int code = 1;
     if (settings_load(config_path, &program.settings)) {
-        code = is_serve ? serve(&program) : 0;
-        if (!is_serve) {
-            printf("%s: ok\n", config_path);
-        }
+        code = run_with_settings(command, &program, config_path, to);
     }
     settings_release(&program.settings);
     return code;
@@ -289,14 +318,18 @@ static int run(const char *command, const char *config_path)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"to", required_argument, NULL, 't'},
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'v'},
                                             {NULL, 0, NULL, 0}};
-    const char *config_path = NULL;
+    const char *config_path = NULL, *to = NULL;
     int option;
+    /* Beyond a limit of file size (RLIMIT_FSIZE) writing shall fail, like on a full disk. */
+    signal(SIGXFSZ, SIG_IGN);
     while ((option = getopt_long(argc, argv, "c:hv", options, NULL)) != -1) {
         switch (option) {
         case 'c': config_path = optarg; break;
+        case 't': to = optarg; break;
         case 'h': fputs(usage, stdout); return 0;
         case 'v': puts("belfry " BELFRY_VERSION); return 0;
         default: fputs(usage, stderr); return 2;
@@ -314,5 +347,5 @@ int main(int argc, char **argv)
         fputs(usage, stdout);
         return 0;
     }
-    return run(command, config_path);
+    return run(command, config_path, to);
 }
