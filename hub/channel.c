@@ -1,69 +1,54 @@
 /* SPDX-License-Identifier: MIT */
-/* Unit channel keeps what is in memory of a channel in use. Subscribers stand in an array without
- * gaps, so that a broadcast walks memory in order; while a delivery is under way, those who leave
- * make holes, which are closed when it is done. */
+/* Unit channel keeps what is in memory of a channel. Subscribers stand in an array without gaps, so
+ * that a broadcast walks memory in order; while a delivery is under way, those who leave make
+ * holes, which are closed when it is done. */
 #include "hub/channel.h"
 
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "hub/channel_internal.h"
 #include "hub/client.h"
-#include "hub/hub_internal.h"
-#include "hub/tail.h"
-
-#define LOAD_MAX_ITEMS 300
-
-/* Somebody who waits for the position. */
-struct load_waiter {
-    struct load_waiter *next;
-    channel_loaded_fn loaded;
-    void *arg;
-};
-
-struct channel {
-    UT_hash_handle hh;
-    struct hub *hub;
-    const struct namespace_options *ns;
-    unsigned n_refs; /* operations that hold it */
-
-    struct client **places;
-    uint32_t n_places;
-    uint32_t capacity;
-    uint32_t n_holes;
-    struct fan_out_queue queue;
-
-    bool is_loaded;
-    struct storage_position top;
-    struct tail tail;
-    unsigned n_holding_tail;
-    int64_t tail_expires_ms; /* wall clock: history_ttl after the last publication */
-
-    struct storage_history *load; /* under way */
-    struct load_waiter *waiters;
-    struct deferred answer; /* to the waiters */
-    enum status load_status;
-
-    size_t name_len;
-    char name[];
-};
-
-static void answer_waiters(void *arg);
 
 /* --- life --- */
 
-static void free_if_unused(struct channel *c)
+void channel_free(struct channel *c)
 {
-    if (c->n_refs > 0 || c->n_places > c->n_holes || !fan_out_queue_is_empty(&c->queue)) {
-        return;
+    if (!channel_is_idle(c)) {
+        c->hub->n_channels--;
     }
     HASH_DEL(c->hub->channels, c);
-    c->hub->n_channels--;
     loop_undefer(c->hub->loop, &c->answer);
+    position_check_remove(c);
     tail_release(&c->tail);
+    channel_memory_gone(c);
     free(c->places);
     free(c);
+}
+
+/* Who comes back soon shall find the position and the tail in memory. */
+static bool is_worth_keeping(const struct channel *c)
+{
+    return c->is_loaded && c->hub->channel_options->idle_timeout_ms > 0 && !c->hub->is_stopping;
+}
+
+static void let_go_if_unused(struct channel *c)
+{
+    if (c->n_refs > 0 || c->n_places > c->n_holes || !fan_out_queue_is_empty(&c->queue) ||
+        channel_is_idle(c)) {
+        return;
+    }
+    if (!is_worth_keeping(c)) {
+        channel_free(c);
+        return;
+    }
+    position_check_remove(c);
+    free(c->places);
+    c->places = NULL;
+    c->capacity = 0;
+    c->hub->n_channels--;
+    channel_memory_add_idle(c);
 }
 
 struct channel *channel_find(struct hub *hub, struct str name)
@@ -85,10 +70,13 @@ struct channel *channel_acquire(struct hub *hub, struct str name,
         c->hub = hub;
         c->ns = ns;
         c->queue.channel = c;
-        c->answer = (struct deferred){.fn = answer_waiters, .arg = c};
+        c->answer = (struct deferred){.fn = channel_answer_waiters, .arg = c};
         c->name_len = name.len;
         memcpy(c->name, name.ptr, name.len);
         HASH_ADD(hh, hub->channels, name, c->name_len, c);
+        hub->n_channels++;
+    } else if (channel_is_idle(c)) {
+        channel_memory_remove_idle(c);
         hub->n_channels++;
     }
     c->n_refs++;
@@ -98,7 +86,7 @@ struct channel *channel_acquire(struct hub *hub, struct str name,
 void channel_release(struct channel *c)
 {
     c->n_refs--;
-    free_if_unused(c);
+    let_go_if_unused(c);
 }
 
 struct channel *channel_next(const struct channel *c)
@@ -155,6 +143,9 @@ enum status channel_add(struct channel *c, struct client *client, uint32_t *ret_
     c->places[c->n_places] = client;
     *ret_index = c->n_places++;
     c->hub->n_subscriptions++;
+    if (c->is_loaded) {
+        position_check_add(c);
+    }
     return STATUS_OK;
 }
 
@@ -176,7 +167,7 @@ void channel_remove(struct channel *c, uint32_t index)
     if (index != last) {
         move_place(c, last, index);
     }
-    free_if_unused(c);
+    let_go_if_unused(c);
 }
 
 static void close_holes(struct channel *c)
@@ -201,37 +192,22 @@ static void close_holes(struct channel *c)
 void channel_delivered(struct channel *c)
 {
     close_holes(c);
-    free_if_unused(c);
+    let_go_if_unused(c);
 }
 
 /* --- position and tail --- */
 
-static size_t tail_max_items(const struct channel *c)
+size_t channel_tail_max_items(const struct channel *c)
 {
     return (size_t)c->ns->history_size;
 }
 
 static size_t tail_max_bytes(const struct channel *c)
 {
-    return (size_t)(c->n_holding_tail > 0 ? c->hub->client_options->history_max_size
-                                          : c->hub->channel_options->tail_max_size);
-}
-
-void channel_hold_tail(struct channel *c)
-{
-    c->n_holding_tail++;
-}
-
-void channel_let_tail_go(struct channel *c)
-{
-    c->n_holding_tail--;
-    tail_trim(&c->tail, tail_max_items(c), tail_max_bytes(c));
-}
-
-static void set_top(struct channel *c, const struct storage_position *top)
-{
-    c->top = *top;
-    c->is_loaded = true;
+    int64_t max = c->hub->channel_options->tail_max_size;
+    int64_t long_max = c->hub->client_options->history_max_size;
+    bool is_long = max > 0 && long_max > max && loop_now_ms(c->hub->loop) < c->long_until_ms;
+    return (size_t)(is_long ? long_max : max);
 }
 
 bool channel_is_loaded(const struct channel *c)
@@ -244,159 +220,157 @@ const struct storage_position *channel_top(const struct channel *c)
     return &c->top;
 }
 
-bool channel_tail_since(const struct channel *c, uint64_t since,
+uint64_t channel_first(const struct channel *c)
+{
+    uint64_t first = c->first;
+    uint64_t size = (uint64_t)c->ns->history_size;
+    if (c->forgotten.offset >= first && strcmp(c->forgotten.epoch, c->top.epoch) == 0) {
+        first = c->forgotten.offset + 1;
+    }
+    if (c->top.offset >= size && c->top.offset - size + 1 > first) {
+        first = c->top.offset - size + 1;
+    }
+    return first > 0 ? first : 1;
+}
+
+bool channel_tail_is_expired(const struct channel *c)
+{
+    return clock_wall_ms() >= c->tail_expires_ms;
+}
+
+bool channel_tail_since(struct channel *c, uint64_t since,
                         struct publication *const **ret_publications, size_t *ret_n)
 {
-    bool is_expired = c->tail.n_items > 0 && clock_wall_ms() >= c->tail_expires_ms;
-    if (is_expired && since < c->top.offset) {
+    if (since < c->top.offset && channel_tail_is_expired(c)) {
         return false;
     }
-    return tail_since(&c->tail, since, c->top.offset, ret_publications, ret_n);
+    const struct tail *read = channel_read_tail(c);
+    if (!tail_since(&c->tail, since, c->top.offset, ret_publications, ret_n) &&
+        !(read && tail_since(read, since, c->top.offset, ret_publications, ret_n))) {
+        return false;
+    }
+    channel_memory_used(c);
+    return true;
+}
+
+void channel_tail_adopt(struct channel *c, const struct tail *from)
+{
+    for (size_t i = from->n_items; i-- > 0;) {
+        struct publication *p = from->items[from->head + i];
+        if (c->tail.n_items > 0 && p->offset >= tail_first_offset(&c->tail)) {
+            continue;
+        }
+        bool is_next = c->tail.n_items > 0 || p->offset == c->top.offset;
+        if (!is_next ||
+            !tail_push_front(&c->tail, p, channel_tail_max_items(c), tail_max_bytes(c))) {
+            break;
+        }
+    }
+    channel_memory_used(c);
+    channel_memory_changed(c);
+}
+
+void channel_tail_trim(struct channel *c)
+{
+    if (channel_tail_is_expired(c)) {
+        tail_release(&c->tail);
+    }
+    tail_trim(&c->tail, channel_tail_max_items(c), tail_max_bytes(c));
+    channel_memory_changed(c);
+}
+
+static void drop_tail(struct channel *c)
+{
+    tail_release(&c->tail);
+    channel_read_forget(c);
+    channel_memory_changed(c);
+}
+
+void channel_forget_items(struct channel *c, const struct storage_position *top)
+{
+    drop_tail(c);
+    c->forgotten = *top;
 }
 
 /* The stream is not the one that subscribers knew: they shall subscribe again. */
-static void begin_new_epoch(struct channel *c)
+static void send_subscribers_back(struct channel *c)
 {
-    tail_release(&c->tail);
-    c->n_refs++; /* it must outlive the last subscriber here */
+    bool was_anybody = false;
     for (uint32_t i = c->n_places; i-- > 0;) {
         if (c->places[i] && client_is_positioned(c->places[i], c)) {
             client_unsubscribed(c->places[i], c, &unsubscribe_insufficient_state);
+            was_anybody = true;
         }
     }
-    c->n_refs--;
+    c->hub->n_insufficient_state += was_anybody;
 }
 
-/* False: it is not newer than the top, and no subscriber misses it. The storage answers a read
- * after the appends that the read has seen, so a position never runs ahead of what was published
- * here. */
-static bool advance(struct channel *c, struct publication *p,
+static void begin_anew(struct channel *c)
+{
+    drop_tail(c);
+    c->first = 0;
+    send_subscribers_back(c);
+}
+
+void channel_compare(struct channel *c, const struct storage_position *was,
+                     const struct storage_position *stored)
+{
+    if (!c->is_loaded || strcmp(c->top.epoch, was->epoch) != 0) {
+        return; /* it is another stream meanwhile, and everybody knows */
+    }
+    /* A read's answer comes after all publications that it has seen. */
+    if (strcmp(stored->epoch, was->epoch) == 0 && stored->offset >= was->offset &&
+        stored->offset <= c->top.offset) {
+        return;
+    }
+    log_warn("channel", "position_differs", log_str("channel", channel_name(c)),
+             log_s("epoch", c->top.epoch), log_i("offset", (int64_t)c->top.offset),
+             log_s("stored_epoch", stored->epoch), log_i("stored_offset", (int64_t)stored->offset));
+    begin_anew(c);
+    c->is_loaded = false;
+}
+
+/* A commit must be the next one, or the storage has lost or won something without our knowing. */
+static void make_ready_for(struct channel *c, const struct publication *p,
+                           const struct storage_position *position)
+{
+    if (!c->is_loaded) {
+        c->first = 0;
+    } else if (strcmp(c->top.epoch, position->epoch) != 0 ||
+               position->offset != c->top.offset + 1) {
+        begin_anew(c);
+    } else if (p->time_ms >= c->tail_expires_ms) { /* what is over does not come back */
+        drop_tail(c);
+        c->first = position->offset;
+    }
+}
+
+static void advance(struct channel *c, struct publication *p,
                     const struct storage_position *position)
 {
-    bool is_same_epoch = strcmp(c->top.epoch, position->epoch) == 0;
-    if (c->is_loaded && is_same_epoch && position->offset <= c->top.offset) {
-        return false;
-    }
-    if (c->is_loaded && !is_same_epoch) {
-        begin_new_epoch(c);
-    }
-    set_top(c, position);
-    if (clock_wall_ms() >= c->tail_expires_ms) { /* what is over does not come back */
-        tail_release(&c->tail);
-    }
-    tail_push(&c->tail, p, tail_max_items(c), tail_max_bytes(c));
-    c->tail_expires_ms = clock_wall_ms() + c->ns->history_ttl_ms;
-    return true;
+    make_ready_for(c, p, position);
+    c->top = *position;
+    c->is_loaded = true;
+    c->had_commit = true;
+    c->tail_expires_ms = p->time_ms + c->ns->history_ttl_ms;
+    tail_push(&c->tail, p, channel_tail_max_items(c), tail_max_bytes(c));
+    channel_read_push(c, p);
+    channel_memory_used(c);
+    channel_memory_changed(c);
 }
 
 void channel_publish(struct channel *c, struct publication *p,
                      const struct storage_position *position)
 {
     c->n_refs++;
-    bool is_new = !position || advance(c, p, position);
-    if (is_new && channel_n_subscribers(c) > 0 &&
+    if (position) {
+        advance(c, p, position);
+    }
+    if (channel_n_subscribers(c) > 0 &&
         fan_out_add(c->hub->fan_out, &c->queue, p, c->n_places) != STATUS_OK) {
         log_error("channel", "delivery_lost", log_str("channel", channel_name(c)),
                   log_s("why", status_name(STATUS_NO_MEMORY)));
-        begin_new_epoch(c); /* who counts positions comes again and recovers */
+        send_subscribers_back(c); /* who counts positions comes again and recovers */
     }
     channel_release(c);
-}
-
-/* --- loading --- */
-
-static void answer_waiters(void *arg)
-{
-    struct channel *c = arg;
-    enum status status = c->is_loaded ? STATUS_OK : c->load_status;
-    struct load_waiter *waiters = c->waiters;
-    c->waiters = NULL;
-    c->n_refs++;
-    while (waiters) {
-        struct load_waiter *w = waiters;
-        waiters = w->next;
-        w->loaded(w->arg, status);
-        free(w);
-    }
-    channel_release(c);
-}
-
-/* Newest first, as they were read. Publications that came while the storage was read are newer
- * still. */
-static void fill_tail(struct channel *c, const struct storage_history *load)
-{
-    for (size_t i = 0; i < load->n_items; i++) {
-        const struct storage_item *item = &load->items[i];
-        struct publication *p = publication_create(item->data, item->info, item->tags);
-        if (!p) {
-            return;
-        }
-        p->offset = item->offset;
-        bool has_room = c->tail.n_items > 0 && item->offset >= c->tail.items[c->tail.head]->offset;
-        has_room = has_room || tail_push_front(&c->tail, p, tail_max_items(c), tail_max_bytes(c));
-        publication_unref(p);
-        if (!has_room) {
-            return;
-        }
-    }
-}
-
-static void load_done(struct storage_history *load)
-{
-    struct channel *c = load->arg;
-    c->load = NULL;
-    c->hub->n_operations--;
-    c->load_status = load->status;
-    if (load->status == STATUS_OK) {
-        bool is_current = !c->is_loaded || strcmp(c->top.epoch, load->top.epoch) == 0;
-        if (!c->is_loaded) {
-            set_top(c, &load->top);
-            c->tail_expires_ms =
-                load->n_items > 0 ? load->items[0].time_ms + c->ns->history_ttl_ms : 0;
-        }
-        if (is_current) {
-            fill_tail(c, load);
-        }
-    }
-    storage_history_release(load);
-    free(load);
-    answer_waiters(c);
-    channel_release(c);
-}
-
-static void start_load(struct channel *c)
-{
-    struct storage_history *load = c->hub->is_abandoned ? NULL : calloc(1, sizeof(*load));
-    if (!load) {
-        c->load_status = c->hub->is_abandoned ? STATUS_CLOSED : STATUS_NO_MEMORY;
-        loop_defer(c->hub->loop, &c->answer);
-        return;
-    }
-    load->channel = channel_name(c);
-    load->retention = namespace_retention(c->hub->channel_options, c->ns);
-    load->reverse = true;
-    load->limit = tail_max_items(c) < LOAD_MAX_ITEMS ? tail_max_items(c) : LOAD_MAX_ITEMS;
-    load->max_bytes = tail_max_bytes(c);
-    load->done = load_done;
-    load->arg = c;
-    c->load = load;
-    c->n_refs++;
-    c->hub->n_operations++;
-    storage_history(c->hub->storage, load);
-}
-
-enum status channel_load(struct channel *c, channel_loaded_fn loaded, void *arg)
-{
-    struct load_waiter *w = calloc(1, sizeof(*w));
-    if (!w) {
-        return STATUS_NO_MEMORY;
-    }
-    *w = (struct load_waiter){.next = c->waiters, .loaded = loaded, .arg = arg};
-    c->waiters = w;
-    if (c->is_loaded) {
-        loop_defer(c->hub->loop, &c->answer);
-    } else if (!c->load) {
-        start_load(c);
-    }
-    return STATUS_OK;
 }

@@ -1,6 +1,7 @@
 /* A channel that somebody is subscribed to or that an operation is using: its subscribers, its
- * position and its recent publications. Channels nobody uses have no memory here; what they keep is
- * in the storage. */
+ * position and its recent publications. One with history stays in memory for channel.idle_timeout
+ * when nobody uses it any more, and goes on following its publications; then it has no memory here,
+ * and what it keeps is in the storage. */
 #ifndef BELFRY_HUB_CHANNEL_H
 #define BELFRY_HUB_CHANNEL_H
 
@@ -14,9 +15,9 @@ struct client;
  * its name. */
 struct channel *channel_acquire(struct hub *hub, struct str name,
                                 const struct namespace_options *ns);
-/* Without making it: NULL when nobody is subscribed. Does not hold it. */
+/* Without making it: NULL when it is not in memory. Does not hold it. */
 struct channel *channel_find(struct hub *hub, struct str name);
-/* The last one, with no subscribers left, frees it. */
+/* After the last one, with no subscribers left, it may be gone. */
 void channel_release(struct channel *channel);
 
 /* All that are in memory, beginning with the hub's first. */
@@ -49,18 +50,22 @@ void channel_publish(struct channel *channel, struct publication *publication,
  * itself: loaded() will not come. */
 typedef void (*channel_loaded_fn)(void *arg, enum status status);
 enum status channel_load(struct channel *channel, channel_loaded_fn loaded, void *arg) MUST_CHECK;
+/* The same, and brings back what came after since: channel_tail_since() says true during loaded(),
+ * if the storage still has it all within client.recovery_max_publication_limit and
+ * client.history_max_size. One read at a time, which all share whom it serves. */
+enum status channel_recall(struct channel *channel, uint64_t since, channel_loaded_fn loaded,
+                           void *arg) MUST_CHECK;
 bool channel_is_loaded(const struct channel *channel);
 const struct storage_position *channel_top(const struct channel *channel);
 
-/* The publications after since up to the top, if the tail reaches back that far: true, and the
- * number. They stay valid until the next turn of the loop. */
-bool channel_tail_since(const struct channel *channel, uint64_t since,
+/* The publications after since up to the top, if the memory reaches back that far: true, and the
+ * number. The array is valid until the next call of anything here. */
+bool channel_tail_since(struct channel *channel, uint64_t since,
                         struct publication *const **ret_publications, size_t *ret_n);
 
-/* Between the two, publications that join the tail are kept beyond channel.tail_max_size, up to
- * client.history_max_size. */
-void channel_hold_tail(struct channel *channel);
-void channel_let_tail_go(struct channel *channel);
+/* The storage has forgotten the publications up to top, after all that came here before: the tail
+ * forgets them too. Subscribers and position stay. */
+void channel_forget_items(struct channel *channel, const struct storage_position *top);
 
 /* For fan_out.c: nothing is left to deliver. May free the channel. */
 void channel_delivered(struct channel *channel);

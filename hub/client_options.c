@@ -90,6 +90,9 @@ static const struct config_field client_fields[] = {
     FIELD("history_max_size", CONFIG_INT, history_max_size, "4194304", .min = 65536,
           .max = 33554432,
           .doc = "Bytes of publications in one answer to history, and in one recovery."),
+    FIELD("channel_position_check_delay", CONFIG_DURATION, channel_position_check_delay_ms, "40s",
+          .min = 0, .max = DAY_MS,
+          .doc = "Between two comparisons of a channel's position with the storage; 0: none."),
     FIELD("connection_limit", CONFIG_INT, connection_limit, "0", .min = 0, .max = 10000000,
           .doc = "Connections at one time; 0: what the descriptor limit allows."),
 };

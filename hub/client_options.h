@@ -21,8 +21,9 @@ struct client_options {
     int64_t queue_max_size; /* bytes waiting for one client */
     int64_t history_max_publication_limit;
     int64_t recovery_max_publication_limit;
-    int64_t history_max_size; /* bytes of publications in one answer or recovery */
-    int64_t connection_limit; /* 0: as many as the descriptor limit allows */
+    int64_t history_max_size;                /* bytes of publications in one answer or recovery */
+    int64_t channel_position_check_delay_ms; /* between two checks of a channel; 0: none */
+    int64_t connection_limit;                /* 0: as many as the descriptor limit allows */
 };
 
 extern const struct config_shape client_options_shape;

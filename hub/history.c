@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Unit history reads back what a channel keeps, for clients and backends. */
+/* Unit history reads back what a channel keeps, for clients and backends: from the channel's tail
+ * where that has all that the storage would answer, else from the storage. */
 #include <stdlib.h>
 
-#include "hub/hub_internal.h"
+#include "hub/channel_internal.h"
 
 struct history {
     struct hub *hub;
     struct storage_history read;
-    struct deferred answer; /* of a refusal */
+    struct deferred answer; /* of a refusal, or from the tail */
     enum status status;
+    struct publication **held; /* whose texts the items are; NULL: read */
     char epoch[STORAGE_EPOCH_SIZE];
     bool has_epoch;
     history_done_fn done;
@@ -19,6 +21,10 @@ struct history {
 
 static void finish(struct history *h)
 {
+    for (size_t i = 0; h->held && i < h->read.n_items; i++) {
+        publication_unref(h->held[i]);
+    }
+    free(h->held);
     storage_history_release(&h->read);
     h->hub->n_operations--;
     free(h);
@@ -68,8 +74,8 @@ static size_t read_limit(const struct history_request *request, const struct nam
     return (size_t)(request->limit < 0 || request->limit > max ? max : request->limit);
 }
 
-static void start_read(struct history *h, const struct history_request *request,
-                       const struct namespace_options *ns)
+static void prepare_read(struct history *h, const struct history_request *request,
+                         const struct namespace_options *ns)
 {
     h->has_epoch = request->epoch.len > 0;
     if (request->epoch.len < sizeof(h->epoch)) { /* a longer one fits no stream */
@@ -85,7 +91,126 @@ static void start_read(struct history *h, const struct history_request *request,
         .done = read_done,
         .arg = h,
     };
-    storage_history(h->hub->storage, &h->read);
+}
+
+/* --- from the tail --- */
+
+struct range {
+    uint64_t first, last; /* both included; first > last: nothing */
+};
+
+/* Where the storage would look for the answer. */
+static struct range range_of(const struct storage_history *read, const struct channel *c)
+{
+    struct range range = {channel_first(c), c->top.offset};
+    if (read->limit == 0 || (!read->reverse && read->since >= range.last)) {
+        return (struct range){1, 0};
+    }
+    if (!read->reverse && read->since >= range.first) {
+        range.first = read->since + 1;
+    }
+    if (read->reverse && read->since != 0 && read->since <= range.last) {
+        range.last = read->since - 1;
+    }
+    return range;
+}
+
+static void add_item(struct history *h, struct publication *p)
+{
+    h->held[h->read.n_items] = publication_ref(p);
+    h->read.items[h->read.n_items++] = (struct storage_item){.offset = p->offset,
+                                                             .time_ms = p->time_ms,
+                                                             .data = p->data,
+                                                             .info = p->info,
+                                                             .tags = p->tags,
+                                                             .delta = p->delta};
+}
+
+/* False: an offset of the range that the answer needs is not in the tail. */
+static bool add_items(struct history *h, const struct tail *tail, struct range range)
+{
+    size_t n_bytes = 0;
+    uint64_t n = range.last - range.first + 1;
+    uint64_t tail_first = tail_first_offset(tail);
+    for (uint64_t i = 0; i < n && h->read.n_items < h->read.limit; i++) {
+        uint64_t offset = h->read.reverse ? range.last - i : range.first + i;
+        if (offset < tail_first) {
+            return false;
+        }
+        struct publication *p = tail->items[tail->head + (size_t)(offset - tail_first)];
+        add_item(h, p);
+        n_bytes += p->data.len + p->info.len + p->tags.len;
+        if (h->read.max_bytes > 0 && n_bytes >= h->read.max_bytes) {
+            break;
+        }
+    }
+    return true;
+}
+
+static void drop_items(struct history *h)
+{
+    while (h->read.n_items > 0) {
+        publication_unref(h->held[--h->read.n_items]);
+    }
+    free(h->held);
+    h->held = NULL;
+    storage_history_release(&h->read);
+}
+
+static bool take_from_tail(struct history *h, struct channel *c, struct range range)
+{
+    uint64_t n = range.last - range.first + 1;
+    size_t n_max = n < h->read.limit ? (size_t)n : h->read.limit;
+    bool reaches_top =
+        c->tail.n_items > 0 && tail_first_offset(&c->tail) + c->tail.n_items == c->top.offset + 1;
+    if (!reaches_top || channel_tail_is_expired(c)) {
+        return false;
+    }
+    n_max = n_max < c->tail.n_items ? n_max : c->tail.n_items;
+    h->held = calloc(n_max, sizeof(h->held[0]));
+    h->read.items = calloc(n_max, sizeof(h->read.items[0]));
+    if (!h->held || !h->read.items || !add_items(h, &c->tail, range)) {
+        drop_items(h);
+        return false;
+    }
+    channel_memory_used(c);
+    return true;
+}
+
+/* True: the answer is there, the very same that the storage would give. */
+static bool is_in_memory(struct history *h)
+{
+    struct channel *c = channel_find(h->hub, h->read.channel);
+    if (!c || !c->is_loaded) {
+        return false;
+    }
+    struct range range = range_of(&h->read, c);
+    if (range.first <= range.last && !take_from_tail(h, c, range)) {
+        return false;
+    }
+    h->read.top = c->top;
+    return true;
+}
+
+static void answer_from_memory(void *arg)
+{
+    struct history *h = arg;
+    read_done(&h->read);
+}
+
+static void begin(struct history *h)
+{
+    bool is_hit = is_in_memory(h);
+    if (h->read.limit > 0) {
+        h->hub->n_tail_hits += is_hit;
+        h->hub->n_tail_misses += !is_hit;
+    }
+    if (is_hit) {
+        h->answer.fn = answer_from_memory;
+        loop_defer(h->hub->loop, &h->answer);
+    } else {
+        storage_history(h->hub->storage, &h->read);
+    }
 }
 
 void hub_history(struct hub *hub, const struct history_request *request, history_done_fn done,
@@ -104,7 +229,8 @@ void hub_history(struct hub *hub, const struct history_request *request, history
     memcpy(h->channel, name.ptr ? name.ptr : "", name.len);
     hub->n_operations++;
     if (status == STATUS_OK) {
-        start_read(h, request, ns);
+        prepare_read(h, request, ns);
+        begin(h);
     } else {
         loop_defer(hub->loop, &h->answer);
     }

@@ -22,6 +22,13 @@ void *hub_allocate(size_t n_bytes)
     return memory;
 }
 
+/* What is kept for those who may come back, and for checks that will not be made any more. */
+static void let_memory_go(struct hub *hub)
+{
+    channel_memory_clear(&hub->memory);
+    position_check_stop(&hub->position_check);
+}
+
 enum status hub_create(const struct hub_options *options, struct hub **ret_hub)
 {
     struct hub *hub = hub_allocate(sizeof(*hub));
@@ -36,6 +43,8 @@ enum status hub_create(const struct hub_options *options, struct hub **ret_hub)
     hub->version = options->version;
     hub->started_ms = clock_monotonic_ms();
     rng_uuid(hub->node);
+    channel_memory_init(&hub->memory, hub);
+    position_check_init(&hub->position_check, hub);
     buf_init(&hub->cork, MESSAGE_MAX_BYTES);
     buf_init(&hub->scratch, MESSAGE_MAX_BYTES);
     enum status status = fan_out_create(options->loop, channel_delivered, &hub->fan_out);
@@ -56,6 +65,7 @@ void hub_destroy(struct hub *hub)
         return;
     }
     hub_destroy_feeds(hub);
+    let_memory_go(hub);
     fan_out_destroy(hub->fan_out);
     buf_release(&hub->cork);
     buf_release(&hub->scratch);
@@ -71,6 +81,7 @@ void hub_abandon(struct hub *hub)
 {
     hub->is_stopping = true;
     hub->is_abandoned = true;
+    let_memory_go(hub);
 }
 
 bool hub_is_stopping(const struct hub *hub)
@@ -124,20 +135,35 @@ static size_t count_users(struct hub *hub)
     return n_users;
 }
 
-void hub_stats(struct hub *hub, struct hub_stats *ret_stats)
+void hub_stats_without_users(struct hub *hub, struct hub_stats *ret_stats)
 {
     *ret_stats = (struct hub_stats){
         .n_clients = hub->n_clients,
-        .n_users = count_users(hub),
         .n_subscriptions = hub->n_subscriptions,
         .n_channels = hub->n_channels,
         .n_refreshes = hub->n_refreshes,
         .n_publications = hub->n_publications,
         .n_messages_sent = fan_out_n_messages(hub->fan_out),
         .n_slow = hub->n_slow,
+        .n_idle_channels = hub->memory.n_idle,
+        .tail_bytes = hub->memory.n_bytes,
+        .tail_max_bytes = (size_t)hub->channel_options->tail_total_max_size,
+        .n_tail_hits = hub->n_tail_hits,
+        .n_tail_misses = hub->n_tail_misses,
+        .n_tail_evicted = hub->memory.n_evicted,
+        .n_position_checks = hub->position_check.n_checks,
+        .n_insufficient_state = hub->n_insufficient_state,
+        .n_recovered = hub->n_recovered,
+        .n_unrecovered = hub->n_unrecovered,
         .uptime_s = (clock_monotonic_ms() - hub->started_ms) / 1000,
     };
     memcpy(ret_stats->node, hub->node, sizeof(hub->node));
+}
+
+void hub_stats(struct hub *hub, struct hub_stats *ret_stats)
+{
+    hub_stats_without_users(hub, ret_stats);
+    ret_stats->n_users = count_users(hub);
 }
 
 size_t hub_n_clients(const struct hub *hub)

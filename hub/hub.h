@@ -52,6 +52,9 @@ bool hub_is_idle(const struct hub *hub);
 
 struct publication;
 
+/* Bytes of an idempotency key, and of a version's epoch: both are kept. */
+#define PUBLISH_KEY_MAX_BYTES 255
+
 struct publish_request {
     struct str channel;
     struct str data;          /* checked JSON */
@@ -62,11 +65,12 @@ struct publish_request {
     bool delta;                 /* may be sent as a delta; kept with the publication */
     struct str idempotency_key; /* or empty: repeated within five minutes it publishes nothing and
                                    is answered with the first position */
-    uint64_t version;           /* 0: none; not above the channel's: publishes nothing */
+    uint64_t version;           /* 0: none; at most INT64_MAX; not above the channel's: publishes
+                                   nothing. Without history it has nothing to be compared with */
     struct str version_epoch;   /* versions are compared within it; empty: with any */
 };
 
-/* position.offset 0: the channel keeps no history. */
+/* position.offset 0: the channel keeps no history, or this publication was not to be kept. */
 typedef void (*publish_done_fn)(void *arg, enum status status,
                                 const struct storage_position *position);
 /* Answered after the commit; subscribers are pushed to in the same turn of the loop. */
@@ -199,6 +203,8 @@ struct hub_stats {
 };
 /* Counting users walks the clients. */
 void hub_stats(struct hub *hub, struct hub_stats *ret_stats);
+/* The same with n_users 0, at a cost that does not grow with anything. */
+void hub_stats_without_users(struct hub *hub, struct hub_stats *ret_stats);
 size_t hub_n_clients(const struct hub *hub);
 const char *hub_version(const struct hub *hub);
 const struct client_options *hub_client_options(const struct hub *hub);

@@ -2,10 +2,12 @@
 #ifndef BELFRY_HUB_HUB_INTERNAL_H
 #define BELFRY_HUB_HUB_INTERNAL_H
 
+#include "hub/channel_memory.h"
 #include "hub/client.h"
 #include "hub/fan_out.h"
 #include "hub/feed.h"
 #include "hub/hub.h"
+#include "hub/position_check.h"
 
 struct channel;
 struct refresh;
@@ -29,7 +31,9 @@ struct hub {
     size_t n_clients;       /* authenticated or not */
     size_t n_subscriptions;
     struct channel *channels; /* a hash by name */
-    size_t n_channels;
+    size_t n_channels;        /* without the idle ones */
+    struct channel_memory memory;
+    struct position_check position_check;
     struct feed **feeds; /* as configured */
     size_t n_feeds;
     struct refresh *refreshes; /* under way: a hash by feed and parameters */
@@ -39,6 +43,11 @@ struct hub {
     struct fan_out *fan_out;
     uint64_t n_publications;
     uint64_t n_slow;
+    uint64_t n_recovered; /* recoveries, successful and not */
+    uint64_t n_unrecovered;
+    uint64_t n_tail_hits; /* recoveries and history reads, from memory and not */
+    uint64_t n_tail_misses;
+    uint64_t n_insufficient_state;
 
     /* Only one client is corked at a time: it is the one whose command is being handled. */
     struct client *corked;

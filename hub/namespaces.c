@@ -14,6 +14,9 @@
     }
 #define FLAG(key_, member, doc_) FIELD(CONFIG_BOOL, key_, member, .fallback = "false", .doc = doc_)
 
+static const char *const recovery_modes[] = {
+    [RECOVERY_DEFAULT] = "", [RECOVERY_STREAM] = "stream", [RECOVERY_CACHE] = "cache", NULL};
+
 /* The same options for channels with and without a namespace; only the name is not. */
 #define NAMESPACE_FIELDS                                                                           \
     FIELD(CONFIG_INT, "history_size", history_size, .fallback = "0", .max = 1000000,               \
@@ -25,8 +28,14 @@
               .doc = "How long a channel's position is kept; 0: channel.history_meta_ttl."),       \
         FLAG("force_recovery", force_recovery, "Every subscription recovers what it missed."),     \
         FLAG("allow_recovery", allow_recovery, "A client may ask for recovery."),                  \
+        FIELD(CONFIG_CHOICE, "force_recovery_mode", recovery_mode, .fallback = "",                 \
+              .choices = recovery_modes, .expected = "\"stream\" or \"cache\"",                    \
+              .doc = "stream (or empty): all that was missed; cache: only the newest."),           \
+        FLAG("auto_cache_recover", auto_cache_recover,                                             \
+             "Who subscribes gets the newest publication without asking for it."),                 \
         FLAG("force_positioning", force_positioning, "Every subscription knows its position."),    \
         FLAG("allow_positioning", allow_positioning, "A client may ask for a position."),          \
+        FLAG("delta_publish", delta_publish, "All publications may be sent as deltas."),           \
         FLAG("presence", presence, "Who is subscribed can be asked."),                             \
         FLAG("allow_subscribe_for_client", subscribe.for_client, "Users may subscribe."),          \
         FLAG("allow_subscribe_for_anonymous", subscribe.for_anonymous,                             \
@@ -58,6 +67,10 @@ static void check_namespace(struct config_reader *reader, void *object)
     if (wants_history && !namespace_has_history(ns)) {
         config_complain(reader, ns->force_recovery ? "force_recovery" : "force_positioning", NULL,
                         "false, or history_size and history_ttl above 0");
+    }
+    if (ns->auto_cache_recover && !(ns->force_recovery && ns->recovery_mode == RECOVERY_CACHE)) {
+        config_complain(reader, "auto_cache_recover", NULL,
+                        "false, or force_recovery true and force_recovery_mode \"cache\"");
     }
     if (ns->history_meta_ttl_ms > 0 && ns->history_meta_ttl_ms < ns->history_ttl_ms) {
         config_complain(reader, "history_meta_ttl", NULL, "at least history_ttl");
@@ -154,7 +167,20 @@ static const struct config_field channel_fields[] = {
      .offset = offsetof(struct channel_options, tail_max_size),
      .fallback = "65536",
      .max = INT64_C(1073741824),
-     .doc = "Bytes of recent publications kept in memory per channel that has subscribers."},
+     .doc = "Bytes of recent publications kept in memory per channel; above 0, for ten seconds "
+            "after a recovery that read more, client.history_max_size."},
+    {.key = "tail_total_max_size",
+     .type = CONFIG_INT,
+     .offset = offsetof(struct channel_options, tail_total_max_size),
+     .fallback = "67108864",
+     .max = INT64_C(1099511627776),
+     .doc = "The same for all channels together; beyond it the least recently used go."},
+    {.key = "idle_timeout",
+     .type = CONFIG_DURATION,
+     .offset = offsetof(struct channel_options, idle_timeout_ms),
+     .fallback = "60s",
+     .max = INT64_C(31536000000),
+     .doc = "How long a channel with history stays in memory after its last subscriber has left."},
 };
 const struct config_shape channel_options_shape = {
     .size = sizeof(struct channel_options),
@@ -178,6 +204,13 @@ bool channel_is_private(struct str channel)
     return channel.len > 0 && channel.ptr[0] == '$';
 }
 
+struct str namespace_name_in(struct str channel)
+{
+    struct str rest = channel_is_private(channel) ? str_tail(channel, 1) : channel;
+    ptrdiff_t colon = str_find(rest, ':');
+    return colon < 0 ? STR_EMPTY : str_head(rest, (size_t)colon);
+}
+
 enum status namespace_find(const struct channel_options *options, struct str channel,
                            const struct namespace_options **ret_ns)
 {
@@ -185,13 +218,11 @@ enum status namespace_find(const struct channel_options *options, struct str cha
         !is_printable_ascii(channel)) {
         return STATUS_INVALID;
     }
-    struct str rest = channel_is_private(channel) ? str_tail(channel, 1) : channel;
-    ptrdiff_t colon = str_find(rest, ':');
-    if (colon < 0) {
+    if (str_find(channel, ':') < 0) {
         *ret_ns = &options->without_namespace;
         return STATUS_OK;
     }
-    struct str name = str_head(rest, (size_t)colon);
+    struct str name = namespace_name_in(channel);
     const struct namespace_options *all = options->namespaces.items;
     for (size_t i = 0; i < options->namespaces.n_items; i++) {
         if (str_eq(name, str_of(all[i].name))) {

@@ -16,6 +16,12 @@ struct access_options {
     bool for_anonymous;
 };
 
+enum recovery_mode {
+    RECOVERY_DEFAULT, /* as RECOVERY_STREAM */
+    RECOVERY_STREAM,  /* what was missed, all of it or none */
+    RECOVERY_CACHE,   /* the newest publication */
+};
+
 struct namespace_options {
     char *name; /* "" for channels without a namespace */
     int64_t history_size;
@@ -23,8 +29,11 @@ struct namespace_options {
     int64_t history_meta_ttl_ms; /* 0: channel.history_meta_ttl */
     bool force_recovery;
     bool allow_recovery;
+    int recovery_mode;       /* enum recovery_mode */
+    bool auto_cache_recover; /* also those who did not ask for it get the newest publication */
     bool force_positioning;
     bool allow_positioning;
+    bool delta_publish; /* all publications may be sent as deltas */
     bool presence;
     struct access_options subscribe, publish, presence_access, history_access;
 };
@@ -34,8 +43,9 @@ struct channel_options {
     struct config_list namespaces; /* of struct namespace_options */
     int64_t max_length;
     int64_t history_meta_ttl_ms;
-    int64_t tail_max_size; /* bytes of recent publications that a channel with subscribers keeps in
-                              memory */
+    int64_t tail_max_size;       /* bytes of recent publications that a channel keeps in memory */
+    int64_t tail_total_max_size; /* all channels together */
+    int64_t idle_timeout_ms;     /* that a channel without subscribers stays in memory; 0: not */
 };
 
 extern const struct config_shape channel_options_shape;
@@ -44,6 +54,9 @@ extern const struct config_shape channel_options_shape;
  * ASCII; STATUS_UNKNOWN_CHANNEL: its namespace is not configured. */
 enum status namespace_find(const struct channel_options *options, struct str channel,
                            const struct namespace_options **ret_ns) MUST_CHECK;
+
+/* The text before the first ':' (without a leading '$'); empty where there is none. */
+struct str namespace_name_in(struct str channel);
 
 /* "$secret:room": only with a subscription token (or a proxy's consent). */
 bool channel_is_private(struct str channel);

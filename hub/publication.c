@@ -32,9 +32,22 @@ struct publication *publication_create(struct str data, struct str info, struct 
     p->refs = 1;
     p->origin = NULL;
     p->offset = 0;
+    p->time_ms = 0;
+    p->delta = false;
     p->data = copy_one_line(&at, data);
     p->info = copy_one_line(&at, info);
     p->tags = copy_one_line(&at, tags);
+    return p;
+}
+
+struct publication *publication_of_item(const struct storage_item *item)
+{
+    struct publication *p = publication_create(item->data, item->info, item->tags);
+    if (p) {
+        p->offset = item->offset;
+        p->time_ms = item->time_ms;
+        p->delta = item->delta;
+    }
     return p;
 }
 

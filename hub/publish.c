@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Unit publish is the way of a publication: checks, storage (where the channel keeps history),
- * subscribers, answer. The answer comes after the commit, so that nothing acknowledged can be lost.
- */
+/* Unit publish is the way of a publication: checks, storage (where the channel keeps history or an
+ * idempotency key is to be remembered), subscribers, answer. The answer comes after the commit, so
+ * that nothing acknowledged can be lost. */
 #include <stdlib.h>
 
-#include "base/log.h"
 #include "hub/channel.h"
 #include "hub/hub_internal.h"
 
@@ -12,23 +11,20 @@ struct publish {
     struct hub *hub;
     struct publication *publication;
     struct storage_append append;
-    struct deferred answer; /* of a channel without history, or a refusal */
+    struct deferred answer; /* of what the storage has no part in, or a refusal */
     enum status status;
     publish_done_fn done;
     void *arg;
-    size_t channel_len;
-    char channel[];
+    struct str channel;
+    struct str idempotency_key;
+    struct str version_epoch;
+    char texts[]; /* of the three */
 };
-
-static struct str channel_of(const struct publish *p)
-{
-    return (struct str){p->channel, p->channel_len};
-}
 
 static void push(struct publish *p, const struct storage_position *position)
 {
     p->hub->n_publications++;
-    struct channel *channel = channel_find(p->hub, channel_of(p));
+    struct channel *channel = channel_find(p->hub, p->channel);
     if (channel) {
         channel_publish(channel, p->publication, position);
     }
@@ -44,15 +40,17 @@ static void finish(struct publish *p)
 static void committed(struct storage_append *append)
 {
     struct publish *p = append->arg;
-    if (append->status == STATUS_OK) {
-        p->publication->offset = append->position.offset;
-        push(p, &append->position);
+    bool has_position = append->retention.size > 0;
+    if (append->status == STATUS_OK && append->suppressed == STORAGE_NOT_SUPPRESSED) {
+        p->publication->offset = has_position ? append->position.offset : 0;
+        p->publication->time_ms = append->time_ms;
+        push(p, has_position ? &append->position : NULL);
     }
     p->done(p->arg, append->status, &append->position);
     finish(p);
 }
 
-static void answer_without_history(void *arg)
+static void answer_without_storage(void *arg)
 {
     struct publish *p = arg;
     const struct storage_position none = {0};
@@ -63,14 +61,21 @@ static void answer_without_history(void *arg)
     finish(p);
 }
 
-static void start_append(struct publish *p, const struct namespace_options *ns)
+/* retention: all zero where only the idempotency key is kept. A version counts in a stream only. */
+static void start_append(struct publish *p, const struct storage_retention *retention,
+                         uint64_t version)
 {
+    bool is_kept = retention->size > 0;
     p->append = (struct storage_append){
-        .channel = channel_of(p),
-        .retention = namespace_retention(p->hub->channel_options, ns),
+        .channel = p->channel,
+        .retention = *retention,
         .data = p->publication->data,
         .info = p->publication->info,
         .tags = p->publication->tags,
+        .delta = p->publication->delta,
+        .idempotency_key = p->idempotency_key,
+        .version = is_kept ? version : 0,
+        .version_epoch = is_kept ? p->version_epoch : STR_EMPTY,
         .done = committed,
         .arg = p,
     };
@@ -86,32 +91,69 @@ static enum status check(struct hub *hub, const struct publish_request *request,
     if (!request->text && request->data.len == 0) {
         return STATUS_INVALID;
     }
+    if (request->idempotency_key.len > PUBLISH_KEY_MAX_BYTES ||
+        request->version_epoch.len > PUBLISH_KEY_MAX_BYTES || request->version > INT64_MAX) {
+        return STATUS_INVALID;
+    }
     return namespace_find(hub->channel_options, request->channel, ret_ns);
+}
+
+static struct str copy(char **at, struct str text)
+{
+    struct str copied = {*at, text.len};
+    if (text.len > 0) {
+        memcpy(*at, text.ptr, text.len);
+        *at += text.len;
+    }
+    return copied;
+}
+
+static struct publish *create(struct hub *hub, const struct publish_request *request,
+                              publish_done_fn done, void *arg)
+{
+    size_t n_bytes =
+        request->channel.len + request->idempotency_key.len + request->version_epoch.len;
+    struct publish *p = hub_allocate(sizeof(*p) + n_bytes);
+    char *at = p->texts;
+    p->hub = hub;
+    p->done = done;
+    p->arg = arg;
+    p->answer = (struct deferred){.fn = answer_without_storage, .arg = p};
+    p->channel = copy(&at, request->channel);
+    p->idempotency_key = copy(&at, request->idempotency_key);
+    p->version_epoch = copy(&at, request->version_epoch);
+    return p;
+}
+
+static enum status make_publication(struct publish *p, const struct publish_request *request,
+                                    const struct namespace_options *ns)
+{
+    p->publication = request->text
+                         ? publication_share(request->text)
+                         : publication_create(request->data, request->info, request->tags);
+    if (!p->publication) {
+        return STATUS_NO_MEMORY;
+    }
+    p->publication->delta = request->delta || ns->delta_publish;
+    return STATUS_OK;
 }
 
 void hub_publish(struct hub *hub, const struct publish_request *request, publish_done_fn done,
                  void *arg)
 {
+    const struct publish_request nothing = {0};
     const struct namespace_options *ns = NULL;
     enum status status = check(hub, request, &ns);
-    struct str name = status == STATUS_OK ? request->channel : STR_EMPTY;
-    struct publish *p = hub_allocate(sizeof(*p) + name.len + 1);
-    p->hub = hub;
-    p->done = done;
-    p->arg = arg;
-    p->status = status;
-    p->answer = (struct deferred){.fn = answer_without_history, .arg = p};
-    p->channel_len = name.len;
-    memcpy(p->channel, name.ptr ? name.ptr : "", name.len);
+    struct publish *p = create(hub, status == STATUS_OK ? request : &nothing, done, arg);
     hub->n_operations++;
-    if (status == STATUS_OK) {
-        p->publication = request->text
-                             ? publication_share(request->text)
-                             : publication_create(request->data, request->info, request->tags);
-        p->status = p->publication ? STATUS_OK : STATUS_NO_MEMORY;
+    p->status = status == STATUS_OK ? make_publication(p, request, ns) : status;
+    bool is_kept = p->status == STATUS_OK && namespace_has_history(ns) && !request->skip_history;
+    struct storage_retention retention = {0};
+    if (is_kept) {
+        retention = namespace_retention(hub->channel_options, ns);
     }
-    if (p->status == STATUS_OK && namespace_has_history(ns) && !request->skip_history) {
-        start_append(p, ns);
+    if (is_kept || (p->status == STATUS_OK && p->idempotency_key.len > 0)) {
+        start_append(p, &retention, request->version);
     } else {
         loop_defer(hub->loop, &p->answer);
     }

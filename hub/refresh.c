@@ -331,9 +331,11 @@ static void prepare_publication(struct refresh *r)
         r->status = STATUS_NO_MEMORY;
         return;
     }
+    r->publication->delta = r->ns->delta_publish;
     if (namespace_has_history(r->ns)) {
         r->append.channel = feed_instance_channel(r->instance);
         r->append.data = r->publication->data;
+        r->append.delta = r->publication->delta;
     }
 }
 
@@ -380,6 +382,7 @@ static void push(struct refresh *r)
     }
     bool has_history = r->append.channel.len > 0;
     r->publication->offset = has_history ? r->position.offset : 0;
+    r->publication->time_ms = r->append.time_ms;
     channel_publish(channel, r->publication, has_history ? &r->position : NULL);
 }
 

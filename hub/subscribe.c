@@ -31,15 +31,13 @@ struct subscribe {
 
     bool recover;
     bool fail_unrecovered;
-    bool is_same_epoch;
     uint64_t since;
     char epoch[STORAGE_EPOCH_SIZE];
     bool has_epoch;
 
     struct subscribe_result result;
-    struct storage_history read;
-    bool was_read;
-    bool holds_tail;
+    bool is_in_reach;               /* was, when that was asked first */
+    bool was_read;                  /* the storage, by us or for us */
     struct publication **recovered; /* own references; or NULL */
     size_t n_recovered;
 };
@@ -56,15 +54,6 @@ static void loaded(void *arg, enum status status)
     struct subscribe *s = arg;
     s->status = status;
     s->state = status == STATUS_OK ? SUBSCRIBE_RECOVERING : SUBSCRIBE_ANSWERING;
-    subscribe_step(s);
-}
-
-static void read_done(struct storage_history *read)
-{
-    struct subscribe *s = read->arg;
-    s->hub->n_operations--;
-    s->status = read->status;
-    s->state = read->status == STATUS_OK ? SUBSCRIBE_RECOVERING : SUBSCRIBE_ANSWERING;
     subscribe_step(s);
 }
 
@@ -91,10 +80,14 @@ static void choose_features(struct subscribe *s, const struct subscribe_request 
         has_history && (ns->force_recovery || (request->recoverable && ns->allow_recovery));
     r->positioned = has_history && (r->recoverable || ns->force_positioning ||
                                     (request->positioned && ns->allow_positioning));
-    r->was_recovering = request->recover;
-    s->recover = request->recover && r->recoverable;
-    s->since = request->offset;
+    bool is_forced = r->recoverable && ns->auto_cache_recover;
+    r->was_recovering = request->recover || is_forced;
+    s->recover = r->was_recovering && r->recoverable;
+    if (!request->recover) { /* without a position; and who did not ask is not refused */
+        return;
+    }
     s->fail_unrecovered = request->fail_unrecovered;
+    s->since = request->offset;
     s->has_epoch = request->epoch.len > 0;
     if (request->epoch.len < sizeof(s->epoch)) { /* a longer one fits no stream */
         memcpy(s->epoch, request->epoch.ptr ? request->epoch.ptr : "", request->epoch.len);
@@ -105,19 +98,9 @@ static void choose_features(struct subscribe *s, const struct subscribe_request 
 
 static bool keep_recovered(struct subscribe *s, struct publication *const *tail, size_t n_tail)
 {
-    size_t n = s->read.n_items + n_tail;
-    s->recovered = calloc(n > 0 ? n : 1, sizeof(struct publication *));
+    s->recovered = calloc(n_tail > 0 ? n_tail : 1, sizeof(struct publication *));
     if (!s->recovered) {
         return false;
-    }
-    for (size_t i = 0; i < s->read.n_items; i++) {
-        const struct storage_item *item = &s->read.items[i];
-        struct publication *p = publication_create(item->data, item->info, item->tags);
-        if (!p) {
-            return false;
-        }
-        p->offset = item->offset;
-        s->recovered[s->n_recovered++] = p;
     }
     for (size_t i = 0; i < n_tail; i++) {
         s->recovered[s->n_recovered++] = publication_ref(tail[i]);
@@ -125,60 +108,90 @@ static bool keep_recovered(struct subscribe *s, struct publication *const *tail,
     return true;
 }
 
-/* The items that were read follow the client's position without a gap. What the storage has beyond
- * the channel's top is not pushed yet: it will come as a push. */
-static bool items_fit(struct subscribe *s)
+/* False: it could not be started, which fails the subscription. */
+static bool start_read(struct subscribe *s, uint64_t since)
 {
-    uint64_t top = channel_top(s->channel)->offset;
-    while (s->read.n_items > 0 && s->read.items[s->read.n_items - 1].offset > top) {
-        s->read.n_items--;
-    }
-    return s->read.n_items == 0 || s->read.items[0].offset == s->since + 1;
-}
-
-static void start_read(struct subscribe *s)
-{
-    channel_hold_tail(s->channel); /* what is published while we read must still be there then */
-    s->holds_tail = true;
     s->was_read = true;
-    s->read = (struct storage_history){
-        .channel = channel_name(s->channel),
-        .retention = namespace_retention(s->hub->channel_options, channel_namespace(s->channel)),
-        .since = s->since,
-        .limit = (size_t)s->hub->client_options->recovery_max_publication_limit,
-        .max_bytes = (size_t)s->hub->client_options->history_max_size,
-        .done = read_done,
-        .arg = s,
-    };
-    s->state = SUBSCRIBE_READING;
-    s->hub->n_operations++;
-    storage_history(s->hub->storage, &s->read);
+    s->state = SUBSCRIBE_READING; /* loaded() steps us */
+    s->status = channel_recall(s->channel, since, loaded, s);
+    return s->status == STATUS_OK;
 }
 
-/* True: the recovery is decided (or the storage is closed). False: a read was started. */
-static bool recover(struct subscribe *s)
+static bool is_epoch_of(const char *epoch, const struct storage_position *top)
 {
-    const struct storage_position *top = channel_top(s->channel);
-    size_t max = (size_t)s->hub->client_options->recovery_max_publication_limit;
-    bool is_same_epoch = !s->has_epoch || strcmp(s->epoch, top->epoch) == 0;
-    if (!is_same_epoch || s->since > top->offset || top->offset - s->since > max) {
-        return true;
-    }
-    if (!items_fit(s)) {
-        return true;
-    }
-    uint64_t reached = s->read.n_items > 0 ? s->read.items[s->read.n_items - 1].offset : s->since;
+    return strcmp(epoch, top->epoch) == 0;
+}
+
+/* May it begin? The limit is that of the moment: what is published while we read adds to it. */
+static bool is_within_reach(const struct subscribe *s, const struct storage_position *top)
+{
+    uint64_t max = (uint64_t)s->hub->client_options->recovery_max_publication_limit;
+    return s->since <= top->offset && top->offset - s->since <= max;
+}
+
+/* True: what came after since is in memory, and taken. */
+static bool take_recent(struct subscribe *s, uint64_t since)
+{
     struct publication *const *tail;
     size_t n_tail;
-    if (channel_tail_since(s->channel, reached, &tail, &n_tail)) {
-        s->result.recovered = keep_recovered(s, tail, n_tail);
+    if (!channel_tail_since(s->channel, since, &tail, &n_tail)) {
+        return false;
+    }
+    s->result.recovered = keep_recovered(s, tail, n_tail);
+    return true;
+}
+
+/* Everything after the client's position. True: the recovery is decided (or the storage is closed).
+ * False: a read was started. */
+static bool recover_stream(struct subscribe *s)
+{
+    const struct storage_position *top = channel_top(s->channel);
+    bool is_same_epoch = !s->has_epoch || is_epoch_of(s->epoch, top);
+    s->is_in_reach = s->is_in_reach || is_within_reach(s, top);
+    if (!is_same_epoch || !s->is_in_reach) {
+        s->was_read = false; /* for nothing */
         return true;
     }
-    if (s->was_read || s->hub->is_abandoned) {
-        return true; /* the stream no longer has them all, or they are too large for one reply */
+    if (take_recent(s, s->since) || s->was_read || s->hub->is_abandoned) {
+        return true; /* or the stream no longer has them all, or they are too large for one reply */
     }
-    start_read(s);
-    return false;
+    return !start_read(s, s->since);
+}
+
+/* Only the newest publication counts, from wherever the client comes. Returns as recover_stream().
+ */
+static bool recover_newest(struct subscribe *s)
+{
+    const struct storage_position *top = channel_top(s->channel);
+    bool client_has_it = s->since > 0 && s->since == top->offset && is_epoch_of(s->epoch, top);
+    if (client_has_it || top->offset == 0) {
+        s->result.recovered = client_has_it;
+        return true;
+    }
+    if (take_recent(s, top->offset - 1) || s->was_read || s->hub->is_abandoned) {
+        return true;
+    }
+    return !start_read(s, top->offset - 1);
+}
+
+static bool wants_newest(const struct subscribe *s)
+{
+    return channel_namespace(s->channel)->recovery_mode == RECOVERY_CACHE;
+}
+
+static bool recover(struct subscribe *s)
+{
+    return wants_newest(s) ? recover_newest(s) : recover_stream(s);
+}
+
+/* Who comes first for what was missed reads it together with the position. */
+static enum status start_loading(struct subscribe *s)
+{
+    if (s->recover && !wants_newest(s) && !channel_is_loaded(s->channel)) {
+        s->was_read = true;
+        return channel_recall(s->channel, s->since, loaded, s);
+    }
+    return channel_load(s->channel, loaded, s);
 }
 
 /* --- the end --- */
@@ -190,11 +203,26 @@ static void fill_result(struct subscribe *s)
         return;
     }
     r->position = *channel_top(s->channel);
-    if (r->recovered) { /* the client counts on from where it was */
-        r->position.offset = s->since;
-        r->publications = s->recovered;
-        r->n_publications = s->n_recovered;
+    if (!r->recovered) {
+        return;
     }
+    r->publications = s->recovered;
+    r->n_publications = s->n_recovered;
+    /* The client counts on from where it was; from another epoch it may come from beyond. */
+    bool is_behind = s->n_recovered == 0 || s->since < s->recovered[0]->offset;
+    r->position.offset = is_behind ? s->since : s->recovered[0]->offset - 1;
+}
+
+static void count_recovery(const struct subscribe *s)
+{
+    if (s->result.recovered) {
+        s->hub->n_recovered++;
+    } else {
+        s->hub->n_unrecovered++;
+    }
+    bool was_anything_missed = s->n_recovered > 0 || !s->result.recovered;
+    s->hub->n_tail_misses += s->was_read && was_anything_missed;
+    s->hub->n_tail_hits += !s->was_read && s->n_recovered > 0;
 }
 
 static void answer(struct subscribe *s)
@@ -204,8 +232,10 @@ static void answer(struct subscribe *s)
         s->done(s->arg, STATUS_CLOSED, NULL);
         return;
     }
-    if (s->status == STATUS_OK && s->recover && !s->result.recovered && s->fail_unrecovered) {
-        s->status = STATUS_UNRECOVERABLE;
+    if (s->status == STATUS_OK && s->recover) {
+        count_recovery(s);
+        bool is_refused = !s->result.recovered && s->fail_unrecovered;
+        s->status = is_refused ? STATUS_UNRECOVERABLE : STATUS_OK;
     }
     if (s->status == STATUS_OK) {
         fill_result(s);
@@ -220,10 +250,6 @@ static void finish(struct subscribe *s)
         publication_unref(s->recovered[i]);
     }
     free(s->recovered);
-    storage_history_release(&s->read);
-    if (s->holds_tail) {
-        channel_let_tail_go(s->channel);
-    }
     if (s->channel) {
         channel_release(s->channel);
     }
@@ -239,7 +265,7 @@ static void subscribe_step(struct subscribe *s)
         s->status = s->status == STATUS_OK ? check(s) : s->status;
         if (s->status == STATUS_OK && s->result.positioned) {
             s->state = SUBSCRIBE_LOADING; /* loaded() steps us */
-            s->status = channel_load(s->channel, loaded, s);
+            s->status = start_loading(s);
             if (s->status == STATUS_OK) {
                 return;
             }
@@ -251,7 +277,7 @@ static void subscribe_step(struct subscribe *s)
     case SUBSCRIBE_READING: return;
     case SUBSCRIBE_RECOVERING:
         if (s->recover && !recover(s)) {
-            return; /* read_done() steps us */
+            return; /* loaded() steps us */
         }
         s->state = SUBSCRIBE_ANSWERING;
         /* fall through */

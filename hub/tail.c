@@ -63,6 +63,27 @@ void tail_trim(struct tail *t, size_t max_items, size_t max_bytes)
     }
 }
 
+void tail_shrink(struct tail *t, size_t n_bytes)
+{
+    size_t before = t->n_bytes;
+    while (t->n_items > 0 && before - t->n_bytes < n_bytes) {
+        drop_first(t);
+    }
+    if (t->n_items == 0) {
+        tail_release(t);
+    }
+}
+
+size_t tail_memory(const struct tail *t)
+{
+    return t->n_bytes + t->capacity * sizeof(struct publication *);
+}
+
+uint64_t tail_first_offset(const struct tail *t)
+{
+    return t->items[t->head]->offset;
+}
+
 void tail_push(struct tail *t, struct publication *p, size_t max_items, size_t max_bytes)
 {
     if (t->n_items > 0 && last_offset(t) + 1 != p->offset) {
@@ -80,8 +101,10 @@ void tail_push(struct tail *t, struct publication *p, size_t max_items, size_t m
 
 bool tail_push_front(struct tail *t, struct publication *p, size_t max_items, size_t max_bytes)
 {
-    if (t->n_items >= max_items || t->n_bytes + publication_size(p) > max_bytes ||
-        (t->n_items > 0 && p->offset + 1 != t->items[t->head]->offset)) {
+    bool is_newest = t->n_items == 0;
+    bool fits = t->n_items < max_items && t->n_bytes + publication_size(p) <= max_bytes &&
+                (is_newest || p->offset + 1 == tail_first_offset(t));
+    if (!fits && !is_newest) {
         return false;
     }
     if (t->head == 0 && !make_room(t, 1 + t->n_items / 2)) {
@@ -102,10 +125,10 @@ bool tail_since(const struct tail *t, uint64_t since, uint64_t top,
         *ret_n = 0;
         return since == top;
     }
-    if (t->n_items == 0 || last_offset(t) != top || t->items[t->head]->offset > since + 1) {
+    if (t->n_items == 0 || last_offset(t) != top || tail_first_offset(t) > since + 1) {
         return false;
     }
-    size_t skip = (size_t)(since + 1 - t->items[t->head]->offset);
+    size_t skip = (size_t)(since + 1 - tail_first_offset(t));
     *ret_items = t->items + t->head + skip;
     *ret_n = t->n_items - skip;
     return true;

@@ -1,6 +1,6 @@
 /* The recent publications of one channel, in memory: so that most recoveries do not read the
- * storage. Bounded in bytes and count; the newest publication is always kept. Offsets in it are
- * contiguous. */
+ * storage. Bounded in bytes and count, but the newest publication is kept whatever its size, until
+ * tail_shrink(). Offsets in it are contiguous. */
 #ifndef BELFRY_HUB_TAIL_H
 #define BELFRY_HUB_TAIL_H
 
@@ -22,11 +22,19 @@ void tail_release(struct tail *t);
  * tail is left empty. */
 void tail_push(struct tail *t, struct publication *p, size_t max_items, size_t max_bytes);
 /* Adds an older one in front, if it comes right before the first and the limits allow; else false.
- */
+ * An empty tail takes any. */
 bool tail_push_front(struct tail *t, struct publication *p, size_t max_items, size_t max_bytes);
 
 /* Drops the oldest beyond the limits. */
 void tail_trim(struct tail *t, size_t max_items, size_t max_bytes);
+
+/* Drops the oldest, all if need be, until at least n_bytes of memory are free again. */
+void tail_shrink(struct tail *t, size_t n_bytes);
+
+/* What it takes in memory. A text that several channels share counts in each of them: it stays as
+ * long as one of them keeps it. */
+size_t tail_memory(const struct tail *t);
+uint64_t tail_first_offset(const struct tail *t); /* not of an empty one */
 
 /* Those after since, ascending, if none is missing between since and the first of them: top is the
  * last offset of the stream. Valid until the tail changes. */

@@ -20,13 +20,25 @@
 
 static bool read_channel(struct api_params *params, struct str *ret_channel)
 {
-    if (!api_text(params, "channel", ret_channel)) {
-        return false;
+    return api_text(params, "channel", ret_channel) &&
+           (ret_channel->len > 0 || api_complain(params, "channel", "the name of a channel"));
+}
+
+/* The hub's "no" to a request whose other members were good: in words about its channel. */
+static void refuse_channel(struct http_request *request, enum status status)
+{
+    struct api_params params;
+    struct str channel = STR_EMPTY;
+    api_params_init(&params, http_request_body(request));
+    if (status == STATUS_UNKNOWN_CHANNEL && api_text(&params, "channel", &channel)) {
+        struct str name = str_head(namespace_name_in(channel), 64);
+        snprintf(params.wrong, sizeof(params.wrong), "namespace \"%.*s\" is not configured",
+                 STR_ARG(name));
+    } else if (status == STATUS_INVALID) {
+        api_complain(&params, "channel", "printable ASCII, at most channel.max_length of it");
     }
-    if (ret_channel->len == 0) {
-        snprintf(params->wrong, sizeof(params->wrong), "channel: expected the name of a channel");
-    }
-    return ret_channel->len > 0;
+    api_reply_error(request, status, params.wrong);
+    api_params_release(&params);
 }
 
 /* --- publish and broadcast --- */
@@ -42,26 +54,51 @@ static void append_position(struct buf *out, const struct storage_position *posi
     buf_append_char(out, '}');
 }
 
-/* What publish and broadcast have in common. data shall be there. */
+/* From one of two members: data, or b64data. */
+static bool read_data(struct api_params *params, struct str *ret_data)
+{
+    struct str data = api_value(params, "data");
+    struct str decoded;
+    if (!api_base64(params, "b64data", &decoded)) {
+        return false;
+    }
+    if (data.len > 0 && decoded.len > 0) {
+        return api_complain(params, "b64data", "nothing, as there is data already");
+    }
+    if (data.len == 0 && decoded.len == 0) {
+        return api_complain(params, "data", "any JSON value, here or in b64data");
+    }
+    if (decoded.len > 0 && json_check(decoded, NULL) != STATUS_OK) {
+        return api_complain(params, "b64data", "the base64 of JSON, which is what channels carry");
+    }
+    *ret_data = decoded.len > 0 ? json_trim(decoded) : data;
+    return true;
+}
+
+static bool read_version(struct api_params *params, uint64_t *ret_version)
+{
+    return api_u64(params, params->object, "version", ret_version) &&
+           (*ret_version <= INT64_MAX ||
+            api_complain(params, "version", "a whole number up to 9223372036854775807"));
+}
+
+/* What publish and broadcast have in common. */
 static bool read_publication(struct api_params *params, struct publish_request *publish)
 {
-    publish->data = api_value(params, "data");
-    if (!api_string_map(params, "tags", &publish->tags) ||
-        !api_bool(params, "skip_history", &publish->skip_history)) {
-        return false;
-    }
-    if (publish->data.len == 0) {
-        snprintf(params->wrong, sizeof(params->wrong), "data: expected any JSON value");
-        return false;
-    }
-    return true;
+    return read_data(params, &publish->data) && api_string_map(params, "tags", &publish->tags) &&
+           api_bool(params, "skip_history", &publish->skip_history) &&
+           api_bool(params, "delta", &publish->delta) &&
+           api_short_text(params, "idempotency_key", PUBLISH_KEY_MAX_BYTES,
+                          &publish->idempotency_key) &&
+           read_version(params, &publish->version) &&
+           api_short_text(params, "version_epoch", PUBLISH_KEY_MAX_BYTES, &publish->version_epoch);
 }
 
 static void published(void *arg, enum status status, const struct storage_position *position)
 {
     struct http_request *request = arg;
     if (status != STATUS_OK) {
-        api_reply_error(request, status, "");
+        refuse_channel(request, status);
         return;
     }
     struct buf body = api_begin_result();
@@ -84,10 +121,9 @@ static void api_publish(struct hub *hub, struct api_params *params, struct http_
 struct broadcast {
     struct http_request *request;
     struct hub *hub;
-    struct api_params params; /* where the channels lie */
-    struct json_walk rest;    /* channels not begun */
-    struct publication *text;
-    bool skip_history;
+    struct api_params params;       /* where the channels lie */
+    struct json_walk rest;          /* channels not begun */
+    struct publish_request publish; /* all but the channel */
     bool was_closed;
     size_t n_begun;
     size_t n_open;
@@ -135,7 +171,7 @@ static void part_published(void *arg, enum status status, const struct storage_p
     begin_parts(b);
     if (b->n_open == 0) {
         answer_broadcast(b);
-        publication_unref(b->text);
+        publication_unref(b->publish.text);
         api_params_release(&b->params);
         free(b);
     }
@@ -146,7 +182,7 @@ static void begin_parts(struct broadcast *b)
     struct str item;
     while (b->n_open < BROADCAST_MAX_OPEN && json_next_element(&b->rest, &item)) {
         struct broadcast_part *part = &b->parts[b->n_begun++];
-        struct publish_request publish = {.text = b->text, .skip_history = b->skip_history};
+        struct publish_request publish = b->publish;
         if (!api_decode(&b->params, "channels", item, &publish.channel)) {
             publish.channel = STR_EMPTY; /* is answered as a bad request of this channel */
         }
@@ -194,8 +230,8 @@ static void api_broadcast(struct hub *hub, struct api_params *params, struct htt
     }
     b->request = request;
     b->hub = hub;
-    b->text = text;
-    b->skip_history = publish.skip_history;
+    b->publish = publish;
+    b->publish.text = text;
     b->n_parts = n;
     b->rest = json_walk(channels);
     api_params_take(params, &b->params);
@@ -208,7 +244,7 @@ static void history_read(void *arg, enum status status, const struct storage_his
 {
     struct http_request *request = arg;
     if (status != STATUS_OK) {
-        api_reply_error(request, status, "");
+        refuse_channel(request, status);
         return;
     }
     struct buf body = api_begin_result();
@@ -216,24 +252,58 @@ static void history_read(void *arg, enum status status, const struct storage_his
     api_reply_result(request, &body);
 }
 
+/* The position that a history request begins behind, and what does not go together. */
+static bool read_since(struct api_params *params, struct history_request *h)
+{
+    struct str since;
+    struct str epoch = STR_EMPTY;
+    if (!api_object(params, "since", &since)) {
+        return false;
+    }
+    h->has_since = since.len > 0;
+    if (h->has_since && (!api_u64(params, since, "offset", &h->since) ||
+                         (json_member(since, STR("epoch"), &epoch) &&
+                          !api_decode(params, "since.epoch", epoch, &h->epoch)))) {
+        return false;
+    }
+    if (h->has_since && h->reverse && h->since == 0) {
+        return api_complain(params, "since.offset", "1 or more with reverse");
+    }
+    return h->limit >= -1 || api_complain(params, "limit", "-1 or more");
+}
+
 static void api_history(struct hub *hub, struct api_params *params, struct http_request *request)
 {
     struct history_request h = {.max_bytes = API_HISTORY_MAX_BYTES};
-    struct str since;
-    bool is_good = read_channel(params, &h.channel) && api_i64(params, "limit", &h.limit) &&
-                   api_bool(params, "reverse", &h.reverse) && api_object(params, "since", &since);
-    h.has_since = is_good && since.len > 0;
-    if (h.has_since) {
-        struct str epoch = STR_EMPTY;
-        is_good = api_u64(params, since, "offset", &h.since) &&
-                  (!json_member(since, STR("epoch"), &epoch) ||
-                   api_decode(params, "since.epoch", epoch, &h.epoch));
-    }
-    if (!is_good) {
+    if (!read_channel(params, &h.channel) || !api_i64(params, "limit", &h.limit) ||
+        !api_bool(params, "reverse", &h.reverse) || !read_since(params, &h)) {
         api_reply_error(request, STATUS_INVALID, params->wrong);
         return;
     }
     hub_history(hub, &h, history_read, request);
+}
+
+static void history_removed(void *arg, enum status status)
+{
+    struct http_request *request = arg;
+    if (status != STATUS_OK) {
+        refuse_channel(request, status);
+        return;
+    }
+    struct buf body = api_begin_result();
+    buf_literal(&body, "{}");
+    api_reply_result(request, &body);
+}
+
+static void api_history_remove(struct hub *hub, struct api_params *params,
+                               struct http_request *request)
+{
+    struct str channel;
+    if (!read_channel(params, &channel)) {
+        api_reply_error(request, STATUS_INVALID, params->wrong);
+        return;
+    }
+    hub_history_remove(hub, channel, history_removed, request);
 }
 
 typedef enum status (*presence_writer_fn)(struct buf *out, struct hub *hub, struct str channel);
@@ -242,16 +312,17 @@ static void answer_presence(struct hub *hub, struct api_params *params,
                             struct http_request *request, presence_writer_fn write)
 {
     struct str channel;
-    struct buf body = api_begin_result();
-    enum status status = STATUS_INVALID;
-    if (read_channel(params, &channel)) {
-        status = write(&body, hub, channel);
+    if (!read_channel(params, &channel)) {
+        api_reply_error(request, STATUS_INVALID, params->wrong);
+        return;
     }
+    struct buf body = api_begin_result();
+    enum status status = write(&body, hub, channel);
     if (status == STATUS_OK) {
         api_reply_result(request, &body);
     } else {
         buf_release(&body);
-        api_reply_error(request, status, params->wrong);
+        refuse_channel(request, status);
     }
 }
 
@@ -327,6 +398,7 @@ static const struct {
     {STR("publish"), api_publish},
     {STR("broadcast"), api_broadcast},
     {STR("history"), api_history},
+    {STR("history_remove"), api_history_remove},
     {STR("presence"), api_presence},
     {STR("presence_stats"), api_presence_stats},
     {STR("channels"), api_channels},

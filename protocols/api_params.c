@@ -3,10 +3,15 @@
 
 #include <stdio.h>
 
+#include "base/base64.h"
+
+/* base64_decode() reserves up to three bytes more than it writes. */
+#define BASE64_SLACK 4
+
 void api_params_init(struct api_params *p, struct str body)
 {
     p->object = json_trim(body);
-    buf_init(&p->decoded, body.len + 1);
+    buf_init(&p->decoded, 2 * body.len + BASE64_SLACK);
     p->wrong[0] = '\0';
 }
 
@@ -21,7 +26,7 @@ void api_params_take(struct api_params *p, struct api_params *ret_taken)
     buf_init(&p->decoded, 0);
 }
 
-static bool complain(struct api_params *p, const char *name, const char *expected)
+bool api_complain(struct api_params *p, const char *name, const char *expected)
 {
     snprintf(p->wrong, sizeof(p->wrong), "%s: expected %s", name, expected);
     return false;
@@ -37,7 +42,7 @@ struct str api_value(const struct api_params *p, const char *name)
 bool api_decode(struct api_params *p, const char *name, struct str value, struct str *ret_text)
 {
     if (json_kind(value) != JSON_KIND_STRING) {
-        return complain(p, name, "a string");
+        return api_complain(p, name, "a string");
     }
     struct str content = {value.ptr + 1, value.len - 2};
     if (str_find(content, '\\') < 0) {
@@ -47,7 +52,7 @@ bool api_decode(struct api_params *p, const char *name, struct str value, struct
     size_t start = p->decoded.len;
     if (buf_reserve(&p->decoded, p->decoded.max - start) != STATUS_OK ||
         json_decode_string(value, &p->decoded) != STATUS_OK) {
-        return complain(p, name, "a string");
+        return api_complain(p, name, "a string");
     }
     *ret_text = (struct str){p->decoded.ptr + start, p->decoded.len - start};
     return true;
@@ -60,18 +65,44 @@ bool api_text(struct api_params *p, const char *name, struct str *ret_text)
     return value.len == 0 || api_decode(p, name, value, ret_text);
 }
 
+bool api_short_text(struct api_params *p, const char *name, size_t max_bytes, struct str *ret_text)
+{
+    char expected[64];
+    snprintf(expected, sizeof(expected), "at most %zu bytes of text", max_bytes);
+    return api_text(p, name, ret_text) &&
+           (ret_text->len <= max_bytes || api_complain(p, name, expected));
+}
+
+bool api_base64(struct api_params *p, const char *name, struct str *ret_bytes)
+{
+    struct str text;
+    *ret_bytes = STR_EMPTY;
+    if (!api_text(p, name, &text)) {
+        return false;
+    }
+    size_t start = p->decoded.len;
+    if (buf_reserve(&p->decoded, p->decoded.max - start) != STATUS_OK ||
+        !base64_decode(text, &p->decoded)) {
+        return api_complain(p, name, "base64 with padding");
+    }
+    *ret_bytes = (struct str){p->decoded.ptr + start, p->decoded.len - start};
+    return true;
+}
+
 bool api_bool(struct api_params *p, const char *name, bool *ret_truth)
 {
     struct str value = api_value(p, name);
     *ret_truth = false;
-    return value.len == 0 || json_to_bool(value, ret_truth) || complain(p, name, "true or false");
+    return value.len == 0 || json_to_bool(value, ret_truth) ||
+           api_complain(p, name, "true or false");
 }
 
 bool api_i64(struct api_params *p, const char *name, int64_t *ret_number)
 {
     struct str value = api_value(p, name);
     *ret_number = 0;
-    return value.len == 0 || json_to_i64(value, ret_number) || complain(p, name, "a whole number");
+    return value.len == 0 || json_to_i64(value, ret_number) ||
+           api_complain(p, name, "a whole number");
 }
 
 bool api_u64(struct api_params *p, struct str object, const char *name, uint64_t *ret_number)
@@ -79,14 +110,14 @@ bool api_u64(struct api_params *p, struct str object, const char *name, uint64_t
     struct str value = STR_EMPTY;
     *ret_number = 0;
     return !json_member(object, str_of(name), &value) || json_to_u64(value, ret_number) ||
-           complain(p, name, "a whole number, not negative");
+           api_complain(p, name, "a whole number, not negative");
 }
 
 bool api_object(struct api_params *p, const char *name, struct str *ret_object)
 {
     *ret_object = api_value(p, name);
     return ret_object->len == 0 || json_kind(*ret_object) == JSON_KIND_OBJECT ||
-           complain(p, name, "an object");
+           api_complain(p, name, "an object");
 }
 
 bool api_string_map(struct api_params *p, const char *name, struct str *ret_object)
@@ -99,7 +130,7 @@ bool api_string_map(struct api_params *p, const char *name, struct str *ret_obje
     struct str item;
     while (ret_object->len > 0 && json_next_member(&walk, &key, &item)) {
         if (json_kind(item) != JSON_KIND_STRING) {
-            return complain(p, name, "an object of strings");
+            return api_complain(p, name, "an object of strings");
         }
     }
     return true;

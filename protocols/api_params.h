@@ -13,16 +13,24 @@ struct api_params {
     char wrong[160]; /* why a read failed: "channel: expected a string" */
 };
 
-/* body: checked JSON. decoded texts take at most as much as the body. */
+/* body: checked JSON. Decoded texts take at most twice as much as the body: once for escapes, once
+ * for base64. */
 void api_params_init(struct api_params *p, struct str body);
 void api_params_release(struct api_params *p);
 /* Moves all to ret_taken, which is then to be released; p stays usable and empty. The body must
  * live on. */
 void api_params_take(struct api_params *p, struct api_params *ret_taken);
 
+/* Says what is wrong with a member; false, for the caller to return. */
+bool api_complain(struct api_params *p, const char *name, const char *expected);
+
 /* Each is true when the member is absent (the value is then empty, 0 or false) or right; false when
  * it is of a wrong type, and `wrong` says so. */
 bool api_text(struct api_params *p, const char *name, struct str *ret_text);
+/* Refuses a longer one. */
+bool api_short_text(struct api_params *p, const char *name, size_t max_bytes, struct str *ret_text);
+/* The bytes that a text in base64 stands for. */
+bool api_base64(struct api_params *p, const char *name, struct str *ret_bytes);
 bool api_bool(struct api_params *p, const char *name, bool *ret_truth);
 bool api_i64(struct api_params *p, const char *name, int64_t *ret_number);
 bool api_u64(struct api_params *p, struct str object, const char *name, uint64_t *ret_number);

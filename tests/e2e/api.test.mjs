@@ -123,6 +123,25 @@ describe('publish', { concurrency: true }, () => {
     assert.deepEqual(await hub.call('history', { channel: 'log:1', limit: -1 }), { publications: [{ data: EXACT, offset: 1 }], epoch, offset: 1 });
   });
 
+  test('data may come as base64, of the JSON text', async t => {
+    const hub = await startApiHub(t);
+    const subscriber = await session(t, hub, '1');
+    await subscriber.ok('subscribe', { channel: 'log:1' });
+    const base64 = text => Buffer.from(text).toString('base64');
+    for (const text of [EXACT, '1.10', '"ü"', 'null']) {
+      await hub.call('publish', { channel: 'log:1', b64data: base64(text) });
+      const push = textOf(await subscriber.nextPush());
+      assert.ok(push.includes(`"data":${text},"offset"`), push);
+    }
+    await hub.call('publish', { channel: 'log:1', b64data: base64(' {\n"a": 1 }\n') });
+    assert.ok(textOf(await subscriber.nextPush()).includes('"data":{"a": 1 },'));
+    await hub.call('publish', `{"channel":"l\\u006fg:1","b64data":"${base64('"???>>>"').replaceAll('/', '\\/')}"}`);
+    assert.equal((await subscriber.nextPush()).pub.data, '???>>>');
+    const { responses } = await hub.call('broadcast', { channels: ['log:1', 'log:2'], b64data: base64('{"b":2}') });
+    assert.deepEqual(responses.map(({ result }) => result.offset), [7, 1]);
+    assert.deepEqual((await subscriber.nextPush()).pub.data, { b: 2 });
+  });
+
   test('members may come in any order, escaped and with unknown ones between them', async t => {
     const hub = await startApiHub(t);
     await hub.call('publish', ' {"later":{"data":2},"\\u0064ata":1,"channel":"l\\u006fg:1"} ');
@@ -269,6 +288,18 @@ describe('what is wrong with a call', { concurrency: true }, () => {
     await assertError(hub, 'history', { channel: 'nowhere:1' }, 102, /^unknown channel/);
   });
 
+  test('102 names the namespace', async t => {
+    const hub = await startApiHub(t);
+    for (const [channel, name] of [['nowhere:1', 'nowhere'], ['$nowhere:1:2', 'nowhere'], [':1', ''], ['a"b:1', 'a"b']]) {
+      for (const [method, more] of [['publish', { data: 1 }], ['history', {}], ['history_remove', {}], ['presence', {}], ['presence_stats', {}]]) {
+        assert.deepEqual(await errorOf(hub, method, { channel, ...more }), { code: 102, message: `unknown channel: namespace "${name}" is not configured` });
+      }
+    }
+    await assertError(hub, 'publish', `{"channel":"n\\u006fwhere:1","data":1}`, 102, /namespace "nowhere"/);
+    const client = await session(t, hub, '1');
+    assert.deepEqual(await client.error('subscribe', { channel: 'nowhere:1' }), { code: 102, message: 'unknown channel' }, 'a client learns nothing of it');
+  });
+
   const wrong = [
     ['publish', { data: 1 }, /^bad request/],
     ['publish', { channel: '', data: 1 }, /^bad request/],
@@ -282,6 +313,29 @@ describe('what is wrong with a call', { concurrency: true }, () => {
     ['publish', { channel: 'log:1', data: 1, tags: ['a'] }, /tags: expected an object/],
     ['publish', { channel: 'log:1', data: 1, tags: { a: 1 } }, /tags: expected an object of strings/],
     ['publish', { channel: 'log:1', data: 1, skip_history: 'yes' }, /skip_history: expected true or false/],
+    ['publish', { channel: 'log:1', data: 1, delta: 'fossil' }, /delta: expected true or false/],
+    ['publish', { channel: 'log:1', data: 1, idempotency_key: 1 }, /idempotency_key: expected a string/],
+    ['publish', { channel: 'log:1', data: 1, idempotency_key: 'k'.repeat(256) }, /idempotency_key: expected at most 255 bytes/],
+    ['publish', { channel: 'log:1', data: 1, idempotency_key: 'ü'.repeat(128) }, /idempotency_key: expected at most 255 bytes/],
+    ['publish', { channel: 'log:1', data: 1, version: -1 }, /version: expected a whole number/],
+    ['publish', { channel: 'log:1', data: 1, version: 1.5 }, /version: expected a whole number/],
+    ['publish', { channel: 'log:1', data: 1, version: '1' }, /version: expected a whole number/],
+    ['publish', '{"channel":"log:1","data":1,"version":9223372036854775808}', /version: expected a whole number up to 9223372036854775807/],
+    ['publish', { channel: 'log:1', data: 1, version: 1, version_epoch: 1 }, /version_epoch: expected a string/],
+    ['publish', { channel: 'log:1', data: 1, version: 1, version_epoch: 'e'.repeat(256) }, /version_epoch: expected at most 255 bytes/],
+    ['publish', { channel: 'log:1', data: 1, b64data: 'MQ==' }, /b64data: expected nothing/],
+    ['publish', { channel: 'log:1', b64data: 1 }, /b64data: expected a string/],
+    ['publish', { channel: 'log:1', b64data: '' }, /data: expected any JSON value, here or in b64data/],
+    ['publish', { channel: 'log:1', b64data: 'MQ' }, /b64data: expected base64/],
+    ['publish', { channel: 'log:1', b64data: 'M Q==' }, /b64data: expected base64/],
+    ['publish', { channel: 'log:1', b64data: 'YWJj' }, /b64data: expected the base64 of JSON/],
+    ['publish', { channel: 'log:1', b64data: '/w==' }, /b64data: expected the base64 of JSON/],
+    ['broadcast', { channels: ['log:1'], data: 1, idempotency_key: 'k'.repeat(256) }, /idempotency_key: expected at most 255 bytes/],
+    ['broadcast', { channels: ['log:1'], data: 1, b64data: 'MQ==' }, /b64data: expected nothing/],
+    ['publish', { channel: 'log:ä', data: 1 }, /channel: expected printable ASCII/],
+    ['history', { channel: 'log:1', limit: -2 }, /limit: expected -1 or more/],
+    ['history', { channel: 'log:1', reverse: true, since: { epoch: 'e' } }, /since\.offset: expected 1 or more/],
+    ['history_remove', {}, /^bad request: channel: expected/],
     ['history', {}, /^bad request/],
     ['history', { channel: 'log:1', limit: '10' }, /limit: expected a whole number/],
     ['history', { channel: 'log:1', limit: 1.5 }, /limit: expected a whole number/],

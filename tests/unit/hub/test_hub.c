@@ -50,11 +50,15 @@ static void figures(void **state)
     assert_int_equal(stats.n_channels, 2);
     assert_int_equal(stats.n_publications, 3);
     assert_int_equal(stats.n_messages_sent, 2);
+    assert_int_equal(stats.n_idle_channels, 0);
+    assert_int_equal(stats.tail_max_bytes, 67108864);
     peer_release(&p[0]);
     peer_release(&p[1]);
     hub_stats(w->hub, &stats);
     assert_int_equal(stats.n_subscriptions, 0);
     assert_int_equal(stats.n_channels, 0);
+    assert_int_equal(stats.n_idle_channels, 1); /* the publication told its position */
+    assert_true(stats.tail_bytes > 0);
 }
 
 static void a_stopped_hub_finishes_what_it_began(void **state)

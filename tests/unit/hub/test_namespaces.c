@@ -238,6 +238,55 @@ static void contradictions_are_refused(void **state)
                 "without_namespace");
 }
 
+static void check_mode(const char *mode, enum recovery_mode expected)
+{
+    char text[200];
+    snprintf(text, sizeof(text),
+             "{\"without_namespace\":{\"history_size\":1,\"history_ttl\":\"1s\","
+             "\"force_recovery\":true%s}}",
+             mode);
+    struct channel_options mine;
+    struct config_errors errors;
+    assert_int_equal(config_read(str_of(text), &channel_options_shape, &mine, &errors), STATUS_OK);
+    assert_int_equal(mine.without_namespace.recovery_mode, expected);
+    assert_false(mine.without_namespace.delta_publish);
+    config_errors_release(&errors);
+    config_release(&channel_options_shape, &mine);
+}
+
+static void modes_of_recovery(void **state)
+{
+    (void)state;
+    check_mode("", RECOVERY_DEFAULT);
+    check_mode(",\"force_recovery_mode\":\"\"", RECOVERY_DEFAULT);
+    check_mode(",\"force_recovery_mode\":\"stream\"", RECOVERY_STREAM);
+    check_mode(",\"force_recovery_mode\":\"cache\"", RECOVERY_CACHE);
+    check_mode(",\"force_recovery_mode\":\"cache\",\"auto_cache_recover\":true", RECOVERY_CACHE);
+    check_wrong("{\"without_namespace\":{\"force_recovery_mode\":\"map\"}}", "force_recovery_mode");
+    check_wrong("{\"without_namespace\":{\"history_size\":1,\"history_ttl\":\"1s\","
+                "\"force_recovery\":true,\"auto_cache_recover\":true}}",
+                "auto_cache_recover");
+    check_wrong("{\"without_namespace\":{\"history_size\":1,\"history_ttl\":\"1s\","
+                "\"allow_recovery\":true,\"force_recovery_mode\":\"cache\","
+                "\"auto_cache_recover\":true}}",
+                "auto_cache_recover");
+}
+
+static void check_name_in(struct str channel, const char *expected)
+{
+    assert_true(str_eq(namespace_name_in(channel), str_of(expected)));
+}
+
+static void the_name_of_a_namespace_in_a_channels_name(void **state)
+{
+    (void)state;
+    check_name_in(STR("news:a:b"), "news");
+    check_name_in(STR("$news:a"), "news");
+    check_name_in(STR("news"), "");
+    check_name_in(STR("$:"), "");
+    check_name_in(STR_EMPTY, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +298,8 @@ int main(void)
         cmocka_unit_test(every_combination_of_access),
         cmocka_unit_test(each_key_opens_its_own_door),
         cmocka_unit_test(contradictions_are_refused),
+        cmocka_unit_test(modes_of_recovery),
+        cmocka_unit_test(the_name_of_a_namespace_in_a_channels_name),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -90,6 +90,24 @@ static void references_are_counted(void **state)
     publication_unref(NULL);
 }
 
+static void what_was_read_back(void **state)
+{
+    (void)state;
+    const struct storage_item item = {.offset = 7,
+                                      .data = STR("1.10"),
+                                      .info = STR("{\"user\":\"u\"}"),
+                                      .tags = STR("{\"a\":\"b\"}"),
+                                      .delta = true};
+    struct publication *p = publication_of_item(&item);
+    assert_non_null(p);
+    assert_int_equal(p->offset, 7);
+    assert_true(p->delta);
+    check_str(p->data, "1.10");
+    check_str(p->info, "{\"user\":\"u\"}");
+    check_str(p->tags, "{\"a\":\"b\"}");
+    publication_unref(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -99,6 +117,7 @@ int main(void)
         cmocka_unit_test(the_texts_are_copies),
         cmocka_unit_test(the_size_grows_with_the_texts),
         cmocka_unit_test(references_are_counted),
+        cmocka_unit_test(what_was_read_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

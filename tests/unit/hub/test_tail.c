@@ -180,6 +180,42 @@ static void finds_what_comes_after_an_offset(void **state)
     tail_release(&t);
 }
 
+/* An empty tail takes any publication, also in front: the newest is kept whatever its size. */
+static void the_first_always_fits(void **state)
+{
+    (void)state;
+    struct tail t = {0};
+    assert_true(push_front(&t, 7, 0, 0));
+    check_tail(&t, 7, 1);
+    assert_false(push_front(&t, 6, MANY, 1));
+    tail_release(&t);
+}
+
+static void shrinks_to_nothing_if_need_be(void **state)
+{
+    (void)state;
+    struct tail t = {0};
+    tail_shrink(&t, 100);
+    assert_int_equal(tail_memory(&t), 0);
+    for (uint64_t i = 1; i <= 5; i++) {
+        push(&t, i, MANY, MANY);
+    }
+    size_t one = t.n_bytes / 5;
+    assert_int_equal(tail_memory(&t), 5 * one + t.capacity * sizeof(struct publication *));
+    tail_shrink(&t, 0);
+    check_tail(&t, 1, 5);
+    tail_shrink(&t, 1);
+    check_tail(&t, 2, 4);
+    tail_shrink(&t, one);
+    check_tail(&t, 3, 3);
+    tail_shrink(&t, one + 1);
+    check_tail(&t, 5, 1);
+    assert_int_equal(tail_first_offset(&t), 5);
+    tail_shrink(&t, 1);
+    check_tail(&t, 0, 0);
+    assert_int_equal(tail_memory(&t), 0);
+}
+
 static void holds_references(void **state)
 {
     (void)state;
@@ -206,6 +242,8 @@ int main(void)
         cmocka_unit_test(in_front_only_what_fits),
         cmocka_unit_test(both_ends_in_turn),
         cmocka_unit_test(finds_what_comes_after_an_offset),
+        cmocka_unit_test(the_first_always_fits),
+        cmocka_unit_test(shrinks_to_nothing_if_need_be),
         cmocka_unit_test(holds_references),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,7 +90,9 @@ static inline void world_open_storage(struct world *w)
     struct storage_options options = {.loop = w->loop,
                                       .path = w->path,
                                       .durability = w->folder[0] ? STORAGE_NORMAL : STORAGE_MEMORY,
-                                      .queue_max_size = (size_t)64 << 20};
+                                      .queue_max_size = (size_t)64 << 20,
+                                      .stream_limit = 1000000,
+                                      .idempotency_key_limit = 1000000};
     REQUIRE(storage_open(&options, &w->storage) == STATUS_OK);
 }
 
@@ -337,7 +339,8 @@ struct subscribe_answer {
     bool is_done;
     enum status status;
     struct subscribe_result result; /* without the publications */
-    char offsets[512];              /* of the publications: "3 4 5 " */
+    size_t n_publications;
+    char offsets[512]; /* of the publications: "3 4 5 " */
 };
 
 static inline void subscribe_answered(void *arg, enum status status,
@@ -354,6 +357,7 @@ static inline void subscribe_answered(void *arg, enum status status,
     }
     a->result = *result;
     a->result.publications = NULL;
+    a->n_publications = result->n_publications;
     for (size_t i = 0; i < result->n_publications; i++) {
         size_t len = strlen(a->offsets);
         snprintf(a->offsets + len, sizeof(a->offsets) - len, "%llu ",
@@ -411,6 +415,16 @@ static inline void publish_start(struct world *w, const char *channel, const cha
     REQUIRE(!answer->is_done);
 }
 
+static inline struct publish_answer publish_with(struct world *w,
+                                                 const struct publish_request *request)
+{
+    struct publish_answer a = {.is_done = false};
+    hub_publish(w->hub, request, publish_answered, &a);
+    REQUIRE(!a.is_done);
+    WAIT_FOR(w, a.is_done);
+    return a;
+}
+
 /* Until it is answered; what was pushed is delivered later. */
 static inline struct publish_answer publish(struct world *w, const char *channel, const char *data)
 {
@@ -418,6 +432,27 @@ static inline struct publish_answer publish(struct world *w, const char *channel
     publish_start(w, channel, data, &a);
     WAIT_FOR(w, a.is_done);
     return a;
+}
+
+struct remove_answer {
+    bool is_done;
+    enum status status;
+};
+
+static inline void remove_answered(void *arg, enum status status)
+{
+    struct remove_answer *a = arg;
+    REQUIRE(!a->is_done);
+    *a = (struct remove_answer){.is_done = true, .status = status};
+}
+
+static inline enum status remove_history(struct world *w, const char *channel)
+{
+    struct remove_answer a = {.is_done = false};
+    hub_history_remove(w->hub, str_of(channel), remove_answered, &a);
+    REQUIRE(!a.is_done);
+    WAIT_FOR(w, a.is_done);
+    return a.status;
 }
 
 static inline uint64_t world_n_sent(struct world *w)

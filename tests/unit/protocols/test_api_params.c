@@ -123,6 +123,48 @@ static void wrong_types_are_named(void **state)
     api_params_release(&p);
 }
 
+static void short_texts(void **state)
+{
+    (void)state;
+    struct api_params p;
+    struct str text;
+    begin(&p, "{\"a\":\"12345\",\"b\":\"\\u00e9\",\"n\":1}");
+    assert_true(api_short_text(&p, "a", 5, &text));
+    check_str(text, "12345");
+    assert_true(api_short_text(&p, "absent", 5, &text));
+    check_str(text, "");
+    assert_false(api_short_text(&p, "a", 4, &text));
+    assert_string_equal(p.wrong, "a: expected at most 4 bytes of text");
+    assert_true(api_short_text(&p, "b", 2, &text)); /* what it stands for is counted */
+    assert_false(api_short_text(&p, "b", 1, &text));
+    assert_false(api_short_text(&p, "n", 5, &text));
+    assert_string_equal(p.wrong, "n: expected a string");
+    api_params_release(&p);
+}
+
+static void bytes_in_base64(void **state)
+{
+    (void)state;
+    struct api_params p;
+    struct str before;
+    struct str bytes;
+    begin(&p, "{\"a\":\"e30=\",\"b\":\"e3\\u0030=\",\"c\":\"e30\",\"d\":\"\",\"n\":1}");
+    assert_true(api_base64(&p, "b", &before));
+    check_str(before, "{}");
+    assert_true(api_base64(&p, "a", &bytes));
+    check_str(bytes, "{}");
+    check_str(before, "{}");
+    assert_true(api_base64(&p, "d", &bytes));
+    check_str(bytes, "");
+    assert_true(api_base64(&p, "absent", &bytes));
+    check_str(bytes, "");
+    assert_false(api_base64(&p, "c", &bytes));
+    assert_string_equal(p.wrong, "c: expected base64 with padding");
+    assert_false(api_base64(&p, "n", &bytes));
+    assert_string_equal(p.wrong, "n: expected a string");
+    api_params_release(&p);
+}
+
 static void what_is_no_object_has_no_members(void **state)
 {
     (void)state;
@@ -140,9 +182,13 @@ static void what_is_no_object_has_no_members(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(absent_members_are_empty),         cmocka_unit_test(members_are_read),
-        cmocka_unit_test(several_texts_with_escapes),       cmocka_unit_test(wrong_types_are_named),
+        cmocka_unit_test(absent_members_are_empty),
+        cmocka_unit_test(members_are_read),
+        cmocka_unit_test(several_texts_with_escapes),
+        cmocka_unit_test(wrong_types_are_named),
         cmocka_unit_test(what_is_no_object_has_no_members),
+        cmocka_unit_test(short_texts),
+        cmocka_unit_test(bytes_in_base64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
