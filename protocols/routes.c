@@ -32,6 +32,9 @@ void routes_handle(void *arg, struct http_request *request)
         api_handle(routes->hub, &options->http_api, rest, request);
     } else if (options->health.enabled && str_eq(path, STR("/health"))) {
         handle_health(request);
+    } else if (options->prometheus.enabled &&
+               str_eq(path, str_of(options->prometheus.handler_prefix))) {
+        metrics_handle(&routes->metrics, request);
     } else if (str_eq(path, str_of(options->websocket.handler_prefix))) {
         http_reply(request, &(struct http_reply){.status = 426,
                                                  .content_type = "text/plain; charset=utf-8",

@@ -4,11 +4,13 @@
 
 #include "hub/hub.h"
 #include "protocols/http.h"
+#include "protocols/metrics.h"
 #include "protocols/server_options.h"
 
 struct routes {
     struct hub *hub;
     const struct server_options *options;
+    struct metrics metrics;
 };
 
 /* An http_handler_fn; arg: struct routes. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "protocols/http.h"
 #include "protocols/listener.h"
@@ -260,7 +261,8 @@ static enum status create_listener(struct server *s, struct loop *loop)
 }
 
 enum status server_create(struct loop *loop, struct deadlines *deadlines, struct hub *hub,
-                          const struct server_options *options, struct server **ret_server)
+                          struct storage *storage, const struct server_options *options,
+                          struct server **ret_server)
 {
     struct server *s = calloc(1, sizeof(*s));
     if (!s) {
@@ -271,7 +273,11 @@ enum status server_create(struct loop *loop, struct deadlines *deadlines, struct
     s->max_connections = n_descriptors > 2 * RESERVED_DESCRIPTORS
                              ? n_descriptors - RESERVED_DESCRIPTORS
                              : n_descriptors / 2;
-    s->routes = (struct routes){.hub = hub, .options = options};
+    s->routes = (struct routes){
+        .hub = hub,
+        .options = options,
+        .metrics = {hub, storage, loop, clock_wall_ms()},
+    };
     s->http = (struct http_options){
         .deadlines = deadlines,
         .max_body_size = (size_t)options->http_server.max_request_body_size,

@@ -10,10 +10,10 @@
 struct server;
 
 /* Blocks for a moment (loads libwebsockets' libuv plugin). STATUS_IO: not listening; why has been
- * logged; the server is made all the same, and is to be closed and destroyed. options outlive the
- * server. */
+ * logged; the server is made all the same, and is to be closed and destroyed. options and
+ * storage (for its figures) outlive server_close(). */
 enum status server_create(struct loop *loop, struct deadlines *deadlines, struct hub *hub,
-                          const struct server_options *options,
+                          struct storage *storage, const struct server_options *options,
                           struct server **ret_server) MUST_CHECK;
 int server_port(const struct server *server);
 /* No new connections. */

@@ -99,6 +99,29 @@ static const struct config_field health_fields[] = {
 };
 SHAPE(health_options_shape, health_options, health_fields, .check = NULL);
 
+static const char *accept_metrics_path(const void *place)
+{
+    struct str path = str_of(*(char *const *)place);
+    bool is_good = str_starts_with(path, STR("/")) && !str_starts_with(path, STR("/api/")) &&
+                   !str_eq(path, STR("/health"));
+    return is_good ? NULL : "a path that begins with / and is not /health or one below /api/";
+}
+
+static const struct config_field prometheus_fields[] = {
+    {.key = "enabled",
+     .type = CONFIG_BOOL,
+     .offset = offsetof(struct prometheus_options, enabled),
+     .fallback = "false",
+     .doc = "The hub's figures for Prometheus, for everybody who can reach the port."},
+    {.key = "handler_prefix",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct prometheus_options, handler_prefix),
+     .fallback = "/metrics",
+     .accept = accept_metrics_path,
+     .doc = "The path of the figures."},
+};
+SHAPE(prometheus_options_shape, prometheus_options, prometheus_fields, .check = NULL);
+
 static const struct config_field demo_fields[] = {
     {.key = "enabled",
      .type = CONFIG_BOOL,

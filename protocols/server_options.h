@@ -1,4 +1,5 @@
-/* The configuration's sections "http_server", "http_api", "websocket", "health" and "demo". */
+/* The configuration's sections "http_server", "http_api", "websocket", "health", "prometheus" and
+ * "demo". */
 #ifndef BELFRY_PROTOCOLS_SERVER_OPTIONS_H
 #define BELFRY_PROTOCOLS_SERVER_OPTIONS_H
 
@@ -25,6 +26,11 @@ struct health_options {
     bool enabled;
 };
 
+struct prometheus_options {
+    bool enabled;
+    char *handler_prefix; /* "/metrics" */
+};
+
 struct demo_options {
     bool enabled;
     char *channel;
@@ -35,6 +41,7 @@ struct server_options {
     struct http_api_options http_api;
     struct websocket_server_options websocket;
     struct health_options health;
+    struct prometheus_options prometheus;
     struct demo_options demo;
 };
 
@@ -42,6 +49,7 @@ extern const struct config_shape http_server_options_shape;
 extern const struct config_shape http_api_options_shape;
 extern const struct config_shape websocket_options_shape;
 extern const struct config_shape health_options_shape;
+extern const struct config_shape prometheus_options_shape;
 extern const struct config_shape demo_options_shape;
 
 #endif

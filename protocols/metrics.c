@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: MIT */
+/* Unit metrics collects the figures into one struct and writes them by one table: a row is a sample
+ * of a family, and the first row of a family has its help. Names are those of Centrifugo where the
+ * thing is the same. Loop's thread only. */
+#include "protocols/metrics.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TEXT_MAX_BYTES ((size_t)4 << 20)
+#define MICROSECONDS   1e6 /* in a second, in which every duration is told */
+
+struct process_figures {
+    double started_s;
+    double cpu_s;
+    uint64_t resident_bytes;
+    uint64_t n_descriptors;
+    uint64_t max_descriptors;
+};
+
+struct figures {
+    const char *version;
+    struct hub_stats hub;
+    struct storage_stats storage;
+    const struct histogram *loop_lag;
+    struct process_figures process;
+};
+
+enum figure_kind {
+    FIGURE_SIZE,
+    FIGURE_U64,
+    FIGURE_DOUBLE,
+    FIGURE_TEXT, /* stands in the label; the sample is 1 */
+    FIGURE_HISTOGRAM,
+};
+
+struct row {
+    const char *name;
+    const char *type;
+    const char *help;  /* NULL: one more sample of the family above */
+    const char *label; /* NULL: none */
+    const char *label_value;
+    size_t offset;
+    enum figure_kind kind;
+    bool is_optional;     /* left out while it is 0: the system does not tell it */
+    double units_per_one; /* of a histogram */
+};
+
+#define AT(member) .offset = offsetof(struct figures, member)
+#define GAUGE(name_, member, kind_, help_)                                                         \
+    {                                                                                              \
+        .name = name_, .type = "gauge", .help = help_, .kind = kind_, AT(member)                   \
+    }
+#define COUNTER(name_, member, help_)                                                              \
+    {                                                                                              \
+        .name = name_, .type = "counter", .help = help_, .kind = FIGURE_U64, AT(member)            \
+    }
+#define HISTOGRAM(name_, member, units_, help_)                                                    \
+    {                                                                                              \
+        .name = name_, .type = "histogram", .help = help_, .kind = FIGURE_HISTOGRAM, AT(member),   \
+        .units_per_one = units_                                                                    \
+    }
+
+static const struct row rows[] = {
+    {.name = "belfry_node_build",
+     .type = "gauge",
+     .help = "The version of the program.",
+     .label = "version",
+     .kind = FIGURE_TEXT,
+     AT(version)},
+    GAUGE("belfry_node_num_clients", hub.n_clients, FIGURE_SIZE, "Connected clients."),
+    GAUGE("belfry_node_num_subscriptions", hub.n_subscriptions, FIGURE_SIZE, "Subscriptions."),
+    GAUGE("belfry_node_num_channels", hub.n_channels, FIGURE_SIZE,
+          "Channels in use: with subscribers, or with something under way."),
+    {.name = "belfry_node_messages_sent_count",
+     .type = "counter",
+     .help = "Messages to clients: publications times subscribers.",
+     .label = "type",
+     .label_value = "publication",
+     .kind = FIGURE_U64,
+     AT(hub.n_messages_sent)},
+    {.name = "belfry_client_recover",
+     .type = "counter",
+     .help = "Subscriptions that asked for what they missed.",
+     .label = "recovered",
+     .label_value = "yes",
+     .kind = FIGURE_U64,
+     AT(hub.n_recovered)},
+    {.name = "belfry_client_recover",
+     .label = "recovered",
+     .label_value = "no",
+     .kind = FIGURE_U64,
+     AT(hub.n_unrecovered)},
+    COUNTER("belfry_publications_total", hub.n_publications, "Publications accepted."),
+    COUNTER("belfry_slow_consumers_total", hub.n_slow, "Clients disconnected as slow (3008)."),
+    COUNTER("belfry_position_checks_total", hub.n_position_checks,
+            "Comparisons of subscribers' positions with the stored one."),
+    COUNTER("belfry_insufficient_state_total", hub.n_insufficient_state,
+            "Channels whose subscribers were told to come again."),
+    GAUGE("belfry_idle_channels", hub.n_idle_channels, FIGURE_SIZE,
+          "Channels without subscribers that are kept in memory."),
+    GAUGE("belfry_refreshes", hub.n_refreshes, FIGURE_SIZE, "Refreshes of feeds under way."),
+
+    GAUGE("belfry_tail_bytes", hub.tail_bytes, FIGURE_SIZE,
+          "Recent publications and idle channels in memory."),
+    GAUGE("belfry_tail_max_bytes", hub.tail_max_bytes, FIGURE_SIZE,
+          "The most that they may take (channel.tail_total_max_size)."),
+    COUNTER("belfry_tail_hits_total", hub.n_tail_hits,
+            "Recoveries and reads of history answered from memory."),
+    COUNTER("belfry_tail_misses_total", hub.n_tail_misses,
+            "Recoveries and reads of history that read the storage."),
+    COUNTER("belfry_tail_evicted_total", hub.n_tail_evicted,
+            "Channels whose publications left memory to make room."),
+
+    GAUGE("belfry_storage_queue_bytes", storage.queue_bytes, FIGURE_SIZE,
+          "Writes that wait to be committed."),
+    GAUGE("belfry_storage_queue_max_bytes", storage.queue_max_size, FIGURE_SIZE,
+          "The most that may wait (storage.queue_max_size)."),
+    GAUGE("belfry_storage_queue_length", storage.queue_length, FIGURE_SIZE,
+          "Operations that wait for the writer."),
+    COUNTER("belfry_storage_appends_total", storage.n_appends, "Appends committed."),
+    COUNTER("belfry_storage_suppressed_total", storage.n_suppressed,
+            "Appends that changed nothing for their idempotency key or version."),
+    COUNTER("belfry_storage_groups_total", storage.n_groups, "Transactions committed."),
+    COUNTER("belfry_storage_overloaded_total", storage.n_overloaded,
+            "Appends refused for a full queue or a limit."),
+    COUNTER("belfry_storage_failed_total", storage.n_failed, "Writes that failed."),
+    COUNTER("belfry_storage_reads_total", storage.n_reads, "Reads of the database."),
+    GAUGE("belfry_storage_streams", storage.n_streams, FIGURE_U64, "Channels with a position."),
+    GAUGE("belfry_storage_idempotency_keys", storage.n_idempotency_keys, FIGURE_U64,
+          "Idempotency keys remembered."),
+    GAUGE("belfry_storage_wal_bytes", storage.wal_bytes, FIGURE_U64,
+          "The write-ahead log, as of the last commit."),
+    HISTOGRAM("belfry_storage_commit_seconds", storage.commit_times, MICROSECONDS,
+              "From the beginning of a transaction to its commit."),
+    HISTOGRAM("belfry_storage_group_size", storage.group_sizes, 1,
+              "Operations in one transaction."),
+
+    HISTOGRAM("belfry_loop_lag_seconds", loop_lag, MICROSECONDS,
+              "How long a turn of the event loop kept it busy."),
+
+    GAUGE("process_start_time_seconds", process.started_s, FIGURE_DOUBLE,
+          "When the program began to serve, since 1970-01-01 UTC."),
+    {.name = "process_cpu_seconds_total",
+     .type = "counter",
+     .help = "Processor time, user and system.",
+     .kind = FIGURE_DOUBLE,
+     AT(process.cpu_s)},
+    {.name = "process_resident_memory_bytes",
+     .type = "gauge",
+     .help = "Memory in use.",
+     .kind = FIGURE_U64,
+     .is_optional = true,
+     AT(process.resident_bytes)},
+    {.name = "process_open_fds",
+     .type = "gauge",
+     .help = "Open descriptors.",
+     .kind = FIGURE_U64,
+     .is_optional = true,
+     AT(process.n_descriptors)},
+    GAUGE("process_max_fds", process.max_descriptors, FIGURE_U64, "The limit of descriptors."),
+};
+
+#undef AT
+#define AT(member) .offset = offsetof(struct feed_stats, member), .label = "feed"
+
+/* One sample of each for every feed. */
+static const struct row feed_rows[] = {
+    GAUGE("belfry_feed_refreshes_running", n_running, FIGURE_SIZE, "Refreshes under way."),
+    COUNTER("belfry_feed_refreshes_total", n_refreshes, "Refreshes."),
+    COUNTER("belfry_feed_shared_total", n_shared, "Callers who joined a refresh under way."),
+    COUNTER("belfry_feed_changed_total", n_changed, "Refreshes that published."),
+    COUNTER("belfry_feed_incomplete_total", n_incomplete,
+            "Refreshes with an upstream that failed."),
+    COUNTER("belfry_feed_failed_total", n_failed,
+            "Refreshes that could not be stored or were given up."),
+};
+
+/* --- writing --- */
+
+static void write_head(struct buf *out, const struct row *row)
+{
+    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name, row->type);
+}
+
+/* What stands in labels needs no escapes: versions and names of feeds have none of \ " and line
+ * ends. */
+static void write_name(struct buf *out, const struct row *row, const char *label_value)
+{
+    buf_append(out, str_of(row->name));
+    if (row->label) {
+        buf_printf(out, "{%s=\"%s\"}", row->label, label_value);
+    }
+    buf_append_char(out, ' ');
+}
+
+/* Another thread may be adding: what is counted in the last bucket and what is told as the count
+ * are the same reading. */
+static void write_histogram(struct buf *out, const struct row *row, const struct histogram *h)
+{
+    uint64_t n = 0;
+    double sum = (double)histogram_sum(h) / row->units_per_one;
+    for (size_t i = 0; i < HISTOGRAM_N_BUCKETS; i++) {
+        n += histogram_count(h, i);
+        buf_printf(out, "%s_bucket{le=\"", row->name);
+        if (i + 1 < HISTOGRAM_N_BUCKETS) {
+            buf_printf(out, "%.15g", (double)histogram_bound(i) / row->units_per_one);
+        } else {
+            buf_literal(out, "+Inf");
+        }
+        buf_printf(out, "\"} %" PRIu64 "\n", n);
+    }
+    buf_printf(out, "%s_sum %.15g\n%s_count %" PRIu64 "\n", row->name, sum, row->name, n);
+}
+
+static void write_sample(struct buf *out, const struct row *row, const void *figures,
+                         const char *label_value)
+{
+    const void *place = (const char *)figures + row->offset;
+    switch (row->kind) {
+    case FIGURE_SIZE:
+        write_name(out, row, label_value);
+        buf_printf(out, "%zu\n", *(const size_t *)place);
+        break;
+    case FIGURE_U64:
+        write_name(out, row, label_value);
+        buf_printf(out, "%" PRIu64 "\n", *(const uint64_t *)place);
+        break;
+    case FIGURE_DOUBLE:
+        write_name(out, row, label_value);
+        buf_printf(out, "%.15g\n", *(const double *)place);
+        break;
+    case FIGURE_TEXT:
+        write_name(out, row, *(const char *const *)place);
+        buf_literal(out, "1\n");
+        break;
+    case FIGURE_HISTOGRAM:
+        write_histogram(out, row, *(const struct histogram *const *)place);
+        break;
+    }
+}
+
+struct feed_writing {
+    struct buf *out;
+    const struct row *row;
+};
+
+static void write_feed(void *arg, const struct feed_options *options,
+                       const struct feed_stats *stats)
+{
+    struct feed_writing *w = arg;
+    write_sample(w->out, w->row, stats, options->name);
+}
+
+/* --- collecting --- */
+
+/* Resident pages are the second figure. These files are the kernel's: reading one waits for
+ * nothing. */
+static uint64_t resident_bytes(void)
+{
+    char text[128];
+    uint64_t pages;
+    int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+    if (fd >= 0) {
+        close(fd);
+    }
+    struct str rest = {text, n > 0 ? (size_t)n : 0};
+    rest = str_tail(rest, (size_t)(str_find(rest, ' ') + 1));
+    ptrdiff_t end = str_find(rest, ' ');
+    return end > 0 && str_to_u64(str_head(rest, (size_t)end), &pages)
+               ? pages * (uint64_t)sysconf(_SC_PAGESIZE)
+               : 0;
+}
+
+/* Since Linux 6.2 the folder's size is the number of its entries; counting them one by one would
+ * hold the loop. */
+static uint64_t count_descriptors(void)
+{
+    struct stat folder;
+    return stat("/proc/self/fd", &folder) == 0 ? (uint64_t)folder.st_size : 0;
+}
+
+static void read_process(const struct metrics *metrics, struct process_figures *process)
+{
+    struct timespec cpu = {0};
+    struct rlimit limit = {0};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    *process = (struct process_figures){
+        .started_s = (double)metrics->started_ms / 1000,
+        .cpu_s = (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9,
+        .resident_bytes = resident_bytes(),
+        .n_descriptors = count_descriptors(),
+        .max_descriptors = limit.rlim_cur,
+    };
+}
+
+static bool is_left_out(const struct row *row, const struct figures *figures)
+{
+    return row->is_optional && *(const uint64_t *)((const char *)figures + row->offset) == 0;
+}
+
+void metrics_write(struct buf *out, const struct metrics *metrics)
+{
+    struct figures figures = {
+        .version = hub_version(metrics->hub),
+        .loop_lag = loop_lag(metrics->loop),
+    };
+    hub_stats_without_users(metrics->hub, &figures.hub);
+    storage_stats(metrics->storage, &figures.storage);
+    read_process(metrics, &figures.process);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (is_left_out(&rows[i], &figures)) {
+            continue;
+        }
+        if (rows[i].help) {
+            write_head(out, &rows[i]);
+        }
+        write_sample(out, &rows[i], &figures, rows[i].label_value);
+    }
+    for (size_t i = 0; i < sizeof(feed_rows) / sizeof(feed_rows[0]); i++) {
+        struct feed_writing writing = {out, &feed_rows[i]};
+        write_head(out, &feed_rows[i]);
+        hub_feeds(metrics->hub, write_feed, &writing);
+    }
+}
+
+void metrics_handle(const struct metrics *metrics, struct http_request *request)
+{
+    enum http_method method = http_request_method(request);
+    if (method != HTTP_GET && method != HTTP_HEAD) {
+        http_reply(request, &(struct http_reply){.status = 405, .headers = "Allow: GET, HEAD\r\n"});
+        return;
+    }
+    struct buf text;
+    buf_init(&text, TEXT_MAX_BYTES);
+    metrics_write(&text, metrics);
+    if (buf_failed(&text)) {
+        http_reply(request, &(struct http_reply){.status = 500});
+    } else {
+        http_reply(request,
+                   &(struct http_reply){.status = 200,
+                                        .content_type = "text/plain; version=0.0.4; charset=utf-8",
+                                        .body = buf_str(&text)});
+    }
+    buf_release(&text);
+}
