@@ -5,23 +5,17 @@
  *   clients N   go up to N clients      {"subscribed":N,"ms":...}   all of them are subscribed
  *   pings       await a round of pings  {"pinged":N,"ms":...}       each was pinged since
  * The end of stdin ends it. */
-#include <arpa/inet.h>
-#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/json_span.h"
 #include "tests/bench/cli.h"
-#include "tests/bench/websocket.h"
+#include "tests/bench/crowd.h"
 
-#define CLIENTS_MAX        100000
-#define CLIENTS_PER_SOURCE 1000
-#define EVENTS_PER_TURN    512
-#define N_COMMANDS         2
+#define CLIENTS_MAX 100000
+#define N_COMMANDS  2
 
 enum waiting { WAITING_FOR_NOTHING, WAITING_FOR_SUBSCRIBED, WAITING_FOR_PINGED };
 
@@ -32,10 +26,7 @@ struct client {
 };
 
 struct generator {
-    int epoll_fd;
-    struct sockaddr_in server;
     size_t window; /* most connections that are being made at the same time */
-    struct buf handshake;
     struct buf subscribe;
     struct buf pong;
     struct client *clients;
@@ -46,8 +37,6 @@ struct generator {
     unsigned ping_round;
     enum waiting waiting;
     int64_t since_us;
-    char line[64];
-    size_t line_len;
 };
 
 /* The callbacks of a websocket have no argument for it, and there is one per program. */
@@ -56,29 +45,12 @@ static struct generator generator;
 static const char usage[] =
     "bench-clients --port N [--path /connection/websocket] [--channel bench:1] [--window 256]\n";
 
-static void watch(int operation, int fd, uint32_t events, struct client *client)
-{
-    struct epoll_event event = {.events = events, .data.ptr = client};
-    if (epoll_ctl(generator.epoll_fd, operation, fd, &event) < 0) {
-        fail_errno("epoll");
-    }
-}
-
-/* Clients are spread over 127.0.0.2 and on, each with its own set of ports. */
-static void client_start(size_t index)
-{
-    struct client *client = &generator.clients[index];
-    uint32_t host = INADDR_LOOPBACK + 1 + (uint32_t)(index / CLIENTS_PER_SOURCE);
-    struct sockaddr_in source = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(host)};
-    websocket_connect(&client->ws, &source, &generator.server);
-    watch(EPOLL_CTL_ADD, client->ws.fd, EPOLLOUT, client);
-}
-
 static void start_clients(void)
 {
     while (generator.n_clients < generator.n_wanted &&
            generator.n_clients - generator.n_subscribed < generator.window) {
-        client_start(generator.n_clients++);
+        crowd_connect(&generator.clients[generator.n_clients].ws, generator.n_clients);
+        generator.n_clients++;
     }
 }
 
@@ -142,17 +114,6 @@ static void on_message(struct websocket *ws, struct str message)
     }
 }
 
-static void client_ready(struct client *client, uint32_t events)
-{
-    static const struct websocket_handler handler = {on_open, on_message};
-    if (client->ws.state == WEBSOCKET_CONNECTING) {
-        websocket_writable(&client->ws, buf_str(&generator.handshake));
-        watch(EPOLL_CTL_MOD, client->ws.fd, EPOLLIN, client);
-    } else if (events) {
-        websocket_readable(&client->ws, &handler);
-    }
-}
-
 static void obey(struct str line)
 {
     struct str clients = STR("clients ");
@@ -174,62 +135,25 @@ static void obey(struct str line)
     }
 }
 
-/* False at the end of stdin. */
-static bool read_commands(void)
+static void on_turn(void)
 {
-    ssize_t n = read(STDIN_FILENO, generator.line + generator.line_len,
-                     sizeof(generator.line) - generator.line_len);
-    if (n < 0) {
-        fail_errno("stdin");
-    }
-    generator.line_len += (size_t)n;
-    struct str rest = {generator.line, generator.line_len};
-    for (ptrdiff_t end; (end = str_find(rest, '\n')) >= 0; rest = str_tail(rest, (size_t)end + 1)) {
-        obey(str_head(rest, (size_t)end));
-    }
-    if (rest.len == sizeof(generator.line)) {
-        fail("a line that is too long");
-    }
-    memmove(generator.line, rest.ptr, rest.len);
-    generator.line_len = rest.len;
-    return n > 0;
+    start_clients();
+    tell();
 }
 
-static void run(void)
-{
-    struct epoll_event events[EVENTS_PER_TURN];
-    for (bool going = true; going;) {
-        int n = epoll_wait(generator.epoll_fd, events, EVENTS_PER_TURN, -1);
-        if (n < 0 && errno != EINTR) {
-            fail_errno("epoll");
-        }
-        for (int i = 0; i < n; i++) {
-            if (events[i].data.ptr) {
-                client_ready(events[i].data.ptr, events[i].events);
-            } else {
-                going = read_commands();
-            }
-        }
-        start_clients();
-        tell();
-    }
-}
-
-static void prepare_frames(const char *path, const char *channel, uint16_t port)
+static void prepare_frames(const char *channel)
 {
     struct buf commands;
     buf_init(&commands, 1024);
     buf_literal(&commands, "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":");
     json_append_string(&commands, str_of(channel));
     buf_literal(&commands, "}}");
-    buf_init(&generator.handshake, 1024);
     buf_init(&generator.subscribe, 2048);
     buf_init(&generator.pong, 16);
-    websocket_append_handshake(&generator.handshake, path, port);
     websocket_append_text(&generator.subscribe, buf_str(&commands));
     websocket_append_text(&generator.pong, STR("{}"));
-    if (buf_failed(&commands) || buf_failed(&generator.handshake)) {
-        fail("the path or the channel's name is too long");
+    if (buf_failed(&commands)) {
+        fail("the channel's name is too long");
     }
     buf_release(&commands);
 }
@@ -257,9 +181,9 @@ static void set_up(int argc, char **argv)
     if (!port || optind != argc) {
         fail("%s", usage);
     }
-    generator.server = (struct sockaddr_in){
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    prepare_frames(path, channel, port);
+    static const struct crowd_handler handler = {{on_open, on_message}, obey, on_turn};
+    crowd_open(&handler, path, port);
+    prepare_frames(channel);
 }
 
 static void tear_down(void)
@@ -268,8 +192,7 @@ static void tear_down(void)
         websocket_close(&generator.clients[i].ws);
     }
     free(generator.clients);
-    close(generator.epoll_fd);
-    buf_release(&generator.handshake);
+    crowd_close();
     buf_release(&generator.subscribe);
     buf_release(&generator.pong);
 }
@@ -277,14 +200,11 @@ static void tear_down(void)
 int main(int argc, char **argv)
 {
     set_up(argc, argv);
-    setvbuf(stdout, NULL, _IOLBF, 0);
     generator.clients = calloc(CLIENTS_MAX, sizeof(*generator.clients));
-    generator.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (!generator.clients || generator.epoll_fd < 0) {
+    if (!generator.clients) {
         fail_errno("start");
     }
-    watch(EPOLL_CTL_ADD, STDIN_FILENO, EPOLLIN, NULL);
-    run();
+    crowd_run();
     tear_down();
     return 0;
 }

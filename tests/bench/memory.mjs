@@ -14,6 +14,12 @@ export function memory(pid) {
   return { resident: bytes("Rss"), anonymous: bytes("Anonymous") };
 }
 
+// The most that was resident since the process began.
+export function peakMemory(pid) {
+  const text = readFileSync(`/proc/${pid}/status`, "utf8");
+  return 1024 * Number(/^VmHWM:\s+(\d+) kB/m.exec(text)[1]);
+}
+
 // Reads until the last second's readings agree.
 export async function settledMemory(pid) {
   const readings = [];

@@ -12,9 +12,12 @@ export class Program {
   #waiting = null;
   #ended;
   #hasEnded = false;
+  #killSignal;
 
-  constructor(name, command, args = []) {
+  // killSignal: for a program that has children to end.
+  constructor(name, command, args = [], { killSignal = "SIGKILL" } = {}) {
     this.#name = name;
+    this.#killSignal = killSignal;
     this.#child = spawn(command, args.map(String), { stdio: ["pipe", "pipe", "pipe"] });
     running.add(this);
     this.#ended = new Promise((resolve) => {
@@ -75,7 +78,7 @@ export class Program {
   }
 
   kill() {
-    this.#child.kill("SIGKILL");
+    this.#child.kill(this.#killSignal);
     return this.#ended;
   }
 

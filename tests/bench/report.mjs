@@ -1,7 +1,11 @@
 // Medians and spread over the repeats, and the Markdown that shows them.
 import { cpus, release, totalmem } from "node:os";
 
+// Null where a case has no such figure.
 function summary(numbers) {
+  if (numbers.some((number) => !Number.isFinite(number))) {
+    return null;
+  }
   const sorted = [...numbers].sort((a, b) => a - b);
   const middle = (sorted.length - 1) / 2;
   const median = (sorted[Math.floor(middle)] + sorted[Math.ceil(middle)]) / 2;
@@ -18,7 +22,11 @@ export function summarize(columns, runs) {
   }));
 }
 
-function cell({ median, min, max }, digits = 0) {
+function cell(summed, digits = 0) {
+  if (!summed) {
+    return "-";
+  }
+  const { median, min, max } = summed;
   const text = [median, min, max].map((number) => number.toFixed(digits));
   return text[1] === text[2] ? text[0] : `${text[0]} (${text[1]}-${text[2]})`;
 }
@@ -29,7 +37,7 @@ function row(cells) {
 
 export function markdown({ title, columns, cases }) {
   return [
-    `## ${title}`,
+    `### ${title}`,
     "",
     row(["", ...columns.map((column) => column.title)]),
     row(["---", ...columns.map(() => "---:")]),

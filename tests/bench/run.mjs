@@ -1,6 +1,7 @@
 // The harness of scripts/bench: runs the measures in turn, repeats them, and tells medians and
 // spread. A measure is a module in measures/ with a title, columns, and run(bench), which gives one
-// row per case; bench has the build folder and an empty folder for its files.
+// row per case; bench has the build folder, an empty folder for its files, and how many seconds a
+// load lasts.
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,12 +9,16 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import * as idle from "./measures/idle.mjs";
+import * as publish from "./measures/publish.mjs";
+import * as recover from "./measures/recover.mjs";
 import * as refresh from "./measures/refresh.mjs";
 import { killAll } from "./program.mjs";
 import { machine, markdown, summarize } from "./report.mjs";
 
-const MEASURES = { refresh, idle };
-const USAGE = `usage: scripts/bench [--repeats 3] [--json FILE] [${Object.keys(MEASURES).join("] [")}]`;
+const MEASURES = { refresh, idle, publish, recover };
+const NAMES = Object.keys(MEASURES);
+const OPTIONS = "[--repeats 3] [--seconds 8] [--json FILE]";
+const USAGE = `usage: scripts/bench ${OPTIONS} [${NAMES.join("] [")}]`;
 
 function readArguments() {
   const { values, positionals } = parseArgs({
@@ -21,24 +26,27 @@ function readArguments() {
       build: { type: "string" },
       json: { type: "string" },
       repeats: { type: "string", default: "3" },
+      seconds: { type: "string", default: "8" },
     },
     allowPositionals: true,
   });
   const repeats = Number(values.repeats);
+  const seconds = Number(values.seconds);
+  const isGood = [repeats, seconds].every((n) => Number.isInteger(n) && n > 0) && values.build;
   const unknown = positionals.find((name) => !Object.hasOwn(MEASURES, name));
-  if (unknown || !values.build || !Number.isInteger(repeats) || repeats < 1) {
+  if (unknown || !isGood) {
     throw new Error(unknown ? `no measure is called ${unknown}\n${USAGE}` : USAGE);
   }
-  return { ...values, repeats, names: positionals.length ? positionals : Object.keys(MEASURES) };
+  return { ...values, repeats, seconds, names: positionals.length ? positionals : NAMES };
 }
 
-async function repeat(name, { build, repeats }, files) {
+async function repeat(name, { build, repeats, seconds }, files) {
   const runs = [];
   for (let i = 1; i <= repeats; i++) {
     console.error(`${name}: run ${i} of ${repeats}`);
     const directory = mkdtempSync(join(files, `${name}-`));
     try {
-      runs.push(await MEASURES[name].run({ build, directory }));
+      runs.push(await MEASURES[name].run({ build, directory, seconds }));
     } finally {
       await killAll();
     }
