@@ -38,7 +38,7 @@ home() {
         *" ${file%%/*} "*) ;;
         *) offend "$file: <$header> is at home in: $*" ;;
         esac
-    done < <(grep -rlE "^#include <$header" --include='*.[ch]' base storage upstreams hub protocols main.c settings.c settings.h)
+    done < <(grep -rlE "^#include <$header" --include='*.[ch]' base storage upstreams hub protocols main.c settings.c settings.h tools.c tools.h)
 }
 home libwebsockets protocols
 home curl/ upstreams
@@ -49,11 +49,11 @@ home openssl/ hub
 while IFS= read -r line; do
     offend "$line: unbounded or unchecked"
 done < <(grep -rnE '\b(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|gets)\(' --include='*.[ch]' \
-    base storage upstreams hub protocols tests/upstream tests/bench main.c settings.c)
+    base storage upstreams hub protocols tests/upstream tests/bench main.c settings.c tools.c)
 
 while IFS= read -r line; do
     offend "$line"
-done < <(find base storage upstreams hub protocols tests/upstream tests/bench main.c settings.c -name '*.c' -print0 |
+done < <(find base storage upstreams hub protocols tests/upstream tests/bench main.c settings.c tools.c -name '*.c' -print0 |
     xargs -0 awk '
         FNR == 1 { name = "" }
         /^[A-Za-z_].*\(/ && !/;[ \t]*$/ { name = $0; sub(/\(.*/, "", name); sub(/.*[ *]/, "", name) }
