@@ -17,6 +17,10 @@
 #define DELIVERY_SLICE_NS (4 * UINT64_C(1000000))
 #define DELIVERY_STEP     16
 
+/* Operations of one turn that are handed over before its tail: in a long turn the writer is at work
+ * already while the loop goes on reading requests. */
+#define HAND_OVER_MAX 32
+
 /* Closing, in this order: the reader may have work for the writer, and the writer's last checkpoint
  * wants to be alone. */
 enum storage_state {
@@ -34,6 +38,7 @@ struct storage {
     struct op_list arrived;   /* taken from the completions, to be delivered */
     struct op_list to_writer; /* started in this turn of the loop; handed over at its tail */
     struct op_list to_reader;
+    unsigned n_held_back; /* in the two */
     struct deferred hand_over;
     unsigned n_ended; /* threads */
     struct writer *writer;
@@ -169,10 +174,11 @@ static void started(struct storage *s, struct storage_op *op, enum op_kind kind)
     s->n_open++;
 }
 
-/* One lock and one wake-up for all that a turn of the loop has started. */
+/* One lock and one wake-up for what a turn of the loop has started. */
 static void hand_over(void *arg)
 {
     struct storage *s = arg;
+    s->n_held_back = 0;
     writer_put(s->writer, &s->to_writer);
     if (s->reader) {
         reader_put(s->reader, &s->to_reader);
@@ -182,7 +188,12 @@ static void hand_over(void *arg)
 static void put(struct storage *s, struct op_list *list, struct storage_op *op)
 {
     op_list_push(list, op);
-    loop_defer(s->loop, &s->hand_over);
+    s->n_held_back++;
+    if (s->n_held_back == HAND_OVER_MAX) {
+        hand_over(s);
+    } else {
+        loop_defer(s->loop, &s->hand_over);
+    }
 }
 
 void storage_append(struct storage *s, struct storage_append *append)
