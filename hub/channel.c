@@ -339,7 +339,8 @@ static void make_ready_for(struct channel *c, const struct publication *p,
     } else if (strcmp(c->top.epoch, position->epoch) != 0 ||
                position->offset != c->top.offset + 1) {
         begin_anew(c);
-    } else if (p->time_ms >= c->tail_expires_ms) { /* what is over does not come back */
+    } else if (c->tail_expires_ms > 0 && p->time_ms >= c->tail_expires_ms) {
+        /* What is over does not come back. 0: only the position was read, nothing is known. */
         drop_tail(c);
         c->first = position->offset;
     }

@@ -58,6 +58,9 @@ enum status channel_recall(struct channel *channel, uint64_t since, channel_load
 bool channel_is_loaded(const struct channel *channel);
 const struct storage_position *channel_top(const struct channel *channel);
 
+/* The storage keeps nothing below this offset, as far as is known. */
+uint64_t channel_first(const struct channel *channel);
+
 /* The publications after since up to the top, if the memory reaches back that far: true, and the
  * number. The array is valid until the next call of anything here. */
 bool channel_tail_since(struct channel *channel, uint64_t since,

@@ -29,7 +29,7 @@ struct channel {
     uint64_t first;                    /* the storage keeps nothing below it; 0: not known */
     struct storage_position forgotten; /* up to there, by history_remove */
     struct tail tail;
-    int64_t tail_expires_ms; /* wall clock: history_ttl after the last publication */
+    int64_t tail_expires_ms; /* wall clock: history_ttl after the last publication; 0: not known */
     int64_t long_until_ms;   /* the tail may be as long as a recovery: others may need it, too */
 
     struct channel_read *read;   /* under way, or what it brought is being handed out */
@@ -61,8 +61,6 @@ static inline bool channel_is_idle(const struct channel *c)
 /* Nobody may use it. */
 void channel_free(struct channel *c);
 
-/* The storage keeps nothing below this offset, as far as is known. */
-uint64_t channel_first(const struct channel *c);
 bool channel_tail_is_expired(const struct channel *c);
 size_t channel_tail_max_items(const struct channel *c);
 /* Puts what it lacks in front of its tail, as far as the limits allow. */
@@ -82,6 +80,8 @@ void channel_answer_waiters(void *channel);
 /* What a read brought, with all that was published since it began, in place of the tail. NULL. */
 const struct tail *channel_read_tail(const struct channel *c);
 void channel_read_push(struct channel *c, struct publication *p);
+/* From somebody's own read of the storage: what it tells about the channel spares the next one. */
+void channel_learn(struct channel *c, const struct storage_history *h);
 /* What it brings is not wanted any more; the waiters are answered all the same. */
 void channel_read_forget(struct channel *c);
 

@@ -147,18 +147,17 @@ static bool is_forgotten(const struct channel *c, const struct storage_history *
            strcmp(c->forgotten.epoch, history->top.epoch) == 0;
 }
 
-/* Newest first, as they were read. Publications that came while the storage was read are newer
- * still. */
-static void fill_in_front(struct channel *c, struct channel_read *r)
+/* From the newest on. Publications that came while the storage was read are newer still. */
+static void fill_in_front(const struct channel *c, struct tail *tail,
+                          const struct storage_history *h, size_t max_bytes)
 {
-    for (size_t i = 0; i < r->history.n_items; i++) {
-        const struct storage_item *item = &r->history.items[i];
-        if (r->tail.n_items > 0 && item->offset >= tail_first_offset(&r->tail)) {
+    for (size_t i = 0; i < h->n_items; i++) {
+        const struct storage_item *item = &h->items[h->reverse ? i : h->n_items - 1 - i];
+        if (tail->n_items > 0 && item->offset >= tail_first_offset(tail)) {
             continue;
         }
-        struct publication *p =
-            is_forgotten(c, &r->history, item) ? NULL : publication_of_item(item);
-        bool has_room = p && tail_push_front(&r->tail, p, channel_tail_max_items(c), r->max_bytes);
+        struct publication *p = is_forgotten(c, h, item) ? NULL : publication_of_item(item);
+        bool has_room = p && tail_push_front(tail, p, channel_tail_max_items(c), max_bytes);
         publication_unref(p);
         if (!has_room) {
             return;
@@ -166,28 +165,45 @@ static void fill_in_front(struct channel *c, struct channel_read *r)
     }
 }
 
-/* An answer that neither limit has cut short tells where the stream begins. */
-static void learn_first(struct channel *c, const struct storage_history *h)
+/* Newest first: an answer that neither limit has cut short ends where the stream begins. */
+static uint64_t first_of_reverse(const struct storage_history *h)
 {
     size_t n_bytes = 0;
     for (size_t i = 0; i < h->n_items; i++) {
         n_bytes += h->items[i].data.len + h->items[i].info.len + h->items[i].tags.len;
     }
-    if (h->n_items >= h->limit || n_bytes >= h->max_bytes) {
-        return;
+    if (h->n_items >= h->limit || (h->max_bytes > 0 && n_bytes >= h->max_bytes)) {
+        return 0;
     }
-    uint64_t first = h->since > 0 ? h->since : h->top.offset + 1;
     if (h->n_items > 0) {
-        first = h->items[h->n_items - 1].offset;
+        return h->items[h->n_items - 1].offset;
     }
+    return h->since > 0 && h->since <= h->top.offset ? h->since : h->top.offset + 1;
+}
+
+/* Oldest first: an answer that does not begin right after since begins where the stream does. */
+static uint64_t first_of_forward(const struct storage_history *h)
+{
+    if (h->limit == 0 || h->since >= h->top.offset) {
+        return 0;
+    }
+    uint64_t first = h->n_items > 0 ? h->items[0].offset : h->top.offset + 1;
+    return first > h->since + 1 ? first : 0;
+}
+
+static void learn_first(struct channel *c, const struct storage_history *h)
+{
+    uint64_t first = h->reverse ? first_of_reverse(h) : first_of_forward(h);
     c->first = first > c->first ? first : c->first;
 }
 
 /* Known from the newest publication, which the read of a position alone does not bring. */
 static void learn_expiry(struct channel *c, const struct storage_history *h)
 {
-    if (h->n_items > 0 && h->items[0].offset == c->top.offset) {
-        c->tail_expires_ms = h->items[0].time_ms + c->ns->history_ttl_ms;
+    const struct storage_item *newest =
+        h->n_items > 0 ? &h->items[h->reverse ? 0 : h->n_items - 1] : NULL;
+    if (newest && newest->offset == c->top.offset) {
+        c->tail_expires_ms = newest->time_ms + c->ns->history_ttl_ms;
     }
 }
 
@@ -210,11 +226,26 @@ static void take(struct channel *c, struct channel_read *r)
     }
     learn_first(c, h);
     learn_expiry(c, h);
-    fill_in_front(c, r);
+    fill_in_front(c, &r->tail, h, r->max_bytes);
     if (r->wants_items) {
         c->long_until_ms = loop_now_ms(c->hub->loop) + LONG_TAIL_MS;
     }
     channel_tail_adopt(c, &r->tail);
+}
+
+void channel_learn(struct channel *c, const struct storage_history *h)
+{
+    struct tail tail = {0};
+    if (!c->is_loaded || strcmp(c->top.epoch, h->top.epoch) != 0) {
+        return;
+    }
+    learn_first(c, h);
+    learn_expiry(c, h);
+    fill_in_front(c, &tail, h, (size_t)c->hub->channel_options->tail_max_size);
+    if (tail.n_items > 0) {
+        channel_tail_adopt(c, &tail);
+    }
+    tail_release(&tail);
 }
 
 static void read_done(struct storage_history *history)
@@ -268,7 +299,8 @@ static void plan_first_read(const struct channel *c, struct channel_read *r)
     r->history.max_bytes = r->max_bytes;
 }
 
-/* What lies between the waiters' offset and the tail, which stays in memory with the read. */
+/* What lies before the tail, which stays in memory with the read: as much as anybody may recover,
+ * for the next ones to come may have missed more than the first. */
 static void plan_read_back(const struct channel *c, struct channel_read *r)
 {
     r->max_bytes = (size_t)c->hub->client_options->history_max_size;
@@ -280,7 +312,8 @@ static void plan_read_back(const struct channel *c, struct channel_read *r)
     r->history.since = end; /* what is newer comes by itself */
     size_t n_max = least_of((size_t)c->hub->client_options->recovery_max_publication_limit,
                             channel_tail_max_items(c));
-    r->history.limit = end - 1 > r->since ? least_of((size_t)(end - 1 - r->since), n_max) : 0;
+    r->since = end - 1 > n_max ? end - 1 - n_max : 0;
+    r->history.limit = r->wants_items ? (size_t)(end - 1 - r->since) : 0;
     r->history.max_bytes = r->max_bytes > r->tail.n_bytes ? r->max_bytes - r->tail.n_bytes : 1;
 }
 

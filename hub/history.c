@@ -34,6 +34,10 @@ static void read_done(struct storage_history *read)
 {
     struct history *h = read->arg;
     enum status status = read->status;
+    struct channel *channel = h->held ? NULL : channel_find(h->hub, read->channel);
+    if (status == STATUS_OK && channel) {
+        channel_learn(channel, read);
+    }
     if (status == STATUS_OK && h->has_epoch && strcmp(h->epoch, read->top.epoch) != 0) {
         status = STATUS_UNRECOVERABLE;
     }

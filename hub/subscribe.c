@@ -152,7 +152,8 @@ static bool recover_stream(struct subscribe *s)
         s->was_read = false; /* for nothing */
         return true;
     }
-    if (take_recent(s, s->since) || s->was_read || s->hub->is_abandoned) {
+    if (take_recent(s, s->since) || s->was_read || s->hub->is_abandoned ||
+        s->since + 1 < channel_first(s->channel)) {
         return true; /* or the stream no longer has them all, or they are too large for one reply */
     }
     return !start_read(s, s->since);
@@ -168,7 +169,8 @@ static bool recover_newest(struct subscribe *s)
         s->result.recovered = client_has_it;
         return true;
     }
-    if (take_recent(s, top->offset - 1) || s->was_read || s->hub->is_abandoned) {
+    if (take_recent(s, top->offset - 1) || s->was_read || s->hub->is_abandoned ||
+        top->offset < channel_first(s->channel)) {
         return true;
     }
     return !start_read(s, top->offset - 1);

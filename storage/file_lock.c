@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The lock that keeps two programs from one database file, and the count in its file, which is
- * mapped into memory. The count belongs to the writer's thread once that runs. */
+/* The lock that keeps two programs from one database file, and the count in its file. The count
+ * belongs to the writer's thread once that runs. */
 #include "storage/file_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,12 +22,12 @@
 struct content {
     char magic[8];
     uint64_t version;
-    atomic_uint_fast64_t n_commits;
+    uint64_t n_commits;
 };
 
 struct file_lock {
     int fd;
-    struct content *content; /* shared with the file */
+    uint64_t n_commits; /* as in the file */
 };
 
 static void log_refusal(const char *name, int error)
@@ -49,38 +48,29 @@ static bool is_directory(const char *path)
     return stat(path, &about) == 0 && S_ISDIR(about.st_mode);
 }
 
-/* A file without a count (of an older program, or new) gets one that says nothing. It is written,
- * not only made longer: a store to a hole in the file would need room on the disk. */
-static bool write_first_content(int fd)
+/* A file without a count (of an older program, or new) gets one that says nothing. */
+static bool read_content(struct file_lock *lock)
 {
     struct content content = {.version = FORMAT_VERSION};
-    if (pread(fd, &content, sizeof(content), 0) == (ssize_t)sizeof(content) &&
+    if (pread(lock->fd, &content, sizeof(content), 0) == (ssize_t)sizeof(content) &&
         memcmp(content.magic, MAGIC, sizeof(content.magic)) == 0 &&
         content.version == FORMAT_VERSION) {
+        lock->n_commits = content.n_commits;
         return true;
     }
     content = (struct content){.version = FORMAT_VERSION};
     memcpy(content.magic, MAGIC, sizeof(content.magic));
-    ssize_t n = pwrite(fd, &content, sizeof(content), 0);
+    ssize_t n = pwrite(lock->fd, &content, sizeof(content), 0);
     if (n >= 0 && n < (ssize_t)sizeof(content)) {
         errno = ENOSPC;
     }
     return n == (ssize_t)sizeof(content);
 }
 
-static bool open_and_map(struct file_lock *lock, const char *name)
+static bool open_and_read(struct file_lock *lock, const char *name)
 {
     lock->fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (lock->fd < 0 || flock(lock->fd, LOCK_EX | LOCK_NB) != 0 || !write_first_content(lock->fd)) {
-        return false;
-    }
-    void *memory =
-        mmap(NULL, sizeof(*lock->content), PROT_READ | PROT_WRITE, MAP_SHARED, lock->fd, 0);
-    if (memory == MAP_FAILED) {
-        return false;
-    }
-    lock->content = memory;
-    return true;
+    return lock->fd >= 0 && flock(lock->fd, LOCK_EX | LOCK_NB) == 0 && read_content(lock);
 }
 
 enum status file_lock_take(const char *path, struct file_lock **ret_lock)
@@ -96,7 +86,7 @@ enum status file_lock_take(const char *path, struct file_lock **ret_lock)
         return STATUS_NO_MEMORY;
     }
     enum status status = STATUS_OK;
-    if (open_and_map(lock, name)) {
+    if (open_and_read(lock, name)) {
         *ret_lock = lock;
     } else {
         log_refusal(name, errno);
@@ -112,9 +102,6 @@ void file_lock_release(struct file_lock *lock)
     if (!lock) {
         return;
     }
-    if (lock->content) {
-        munmap(lock->content, sizeof(*lock->content));
-    }
     if (lock->fd >= 0) {
         close(lock->fd);
     }
@@ -123,10 +110,13 @@ void file_lock_release(struct file_lock *lock)
 
 uint64_t file_lock_n_commits(const struct file_lock *lock)
 {
-    return atomic_load_explicit(&lock->content->n_commits, memory_order_relaxed);
+    return lock->n_commits;
 }
 
+/* Where this cannot be written the count stays behind, and a later loss of that many commits goes
+ * unnoticed: no reason to fail what is committed. */
 void file_lock_set_n_commits(struct file_lock *lock, uint64_t n_commits)
 {
-    atomic_store_explicit(&lock->content->n_commits, n_commits, memory_order_relaxed);
+    lock->n_commits = n_commits;
+    (void)!pwrite(lock->fd, &n_commits, sizeof(n_commits), offsetof(struct content, n_commits));
 }

@@ -19,8 +19,7 @@ void file_lock_release(struct file_lock *lock);
 
 /* What was set last, perhaps by a process that has ended since; 0: nothing is known. */
 uint64_t file_lock_n_commits(const struct file_lock *lock);
-/* A store to memory that the kernel writes down when it likes: true for whoever opens the file
- * next, unless the machine goes down. */
+/* Written, not synced: true for whoever opens the file next, unless the machine goes down. */
 void file_lock_set_n_commits(struct file_lock *lock, uint64_t n_commits);
 
 #endif

@@ -12,9 +12,9 @@
  * done() may start others and may free the operation.
  *
  * Order: appends are written in the order of their start, and their done() calls come in that
- * order. A read that is started after an append's done() sees that append, and a read's done()
- * comes after that of every append that it has seen: whoever reads a position has had all
- * publications up to it. */
+ * order, but for those that the full queue refuses: they come first. A read that is started after
+ * an append's done() sees that append, and a read's done() comes after that of every append that it
+ * has seen: whoever reads a position has had all publications up to it. */
 #ifndef BELFRY_STORAGE_STORAGE_H
 #define BELFRY_STORAGE_STORAGE_H
 
@@ -119,7 +119,7 @@ enum storage_suppression {
  * Suppressed: nothing was appended, and nobody shall be told. By an idempotency key that was used
  * in this channel during the last STORAGE_IDEMPOTENCY_MS, across restarts; or by a version that is
  * not above the stream's, if version_epoch is empty or the stream's. Another version_epoch begins
- * anew. A suppressed append keeps no feed results. */
+ * anew, an empty one leaves it. A suppressed append keeps no feed results. */
 struct storage_append {
     struct storage_op op;
     /* in */

@@ -508,7 +508,9 @@ static enum status write_append(struct streams *s, struct stream *stream,
 {
     enum status status = STATUS_OK;
     if (append->version > 0) {
-        status = set_version(stream, append->version, append->version_epoch);
+        bool has_epoch = append->version_epoch.len > 0;
+        status = set_version(stream, append->version,
+                             has_epoch ? append->version_epoch : stream->version_epoch);
     }
     move_on(stream, &append->retention, now_ms);
     sweep_not_after(s, stream, stream->items_expire_ms);

@@ -67,7 +67,7 @@ async function assertNothingPushed(hub, session, channel = 'city:feed') {
 }
 
 describe('a refresh', { concurrency: true }, () => {
-  test("the issue's example: all at once, merged, stored, pushed and answered", async t => {
+  test("three upstreams: all at once, merged, stored, pushed and answered", async t => {
     const upstream = await startUpstream(t);
     const late = 'latency=300ms';
     const hub = await startFeedHub(t, {

@@ -371,6 +371,35 @@ static void a_cache_in_memory_is_not_read(void **state)
     peer_release(&holder);
 }
 
+/* The channel was loaded without its publications, and a commit comes while they are read. */
+static void a_commit_does_not_spoil_a_recall(void **state)
+{
+    struct world *w = *state;
+    w->channel_options.tail_max_size = 0;
+    for (int i = 0; i < 30; i++) {
+        char channel[32];
+        struct peer holder, p;
+        struct publish_answer published;
+        struct subscribe_answer a = {.is_done = false};
+        snprintf(channel, sizeof(channel), "rec:%d", i);
+        struct storage_position top = publish_n(w, channel, 5);
+        peer_connect(&holder, w);
+        peer_connect(&p, w);
+        subscribe(&holder, channel);
+        publish_start(w, channel, "2", &published);
+        for (int turns = i % 3; turns > 0; turns--) {
+            uv_run(loop_uv(w->loop), UV_RUN_NOWAIT);
+        }
+        struct subscribe_request request = {
+            .channel = str_of(channel), .epoch = str_of(top.epoch), .offset = 2, .recover = true};
+        client_subscribe(p.client, &request, subscribe_answered, &a);
+        WAIT_FOR(w, a.is_done && published.is_done);
+        assert_true(a.result.recovered);
+        peer_release(&p);
+        peer_release(&holder);
+    }
+}
+
 static void an_empty_cache_recovers_nothing(void **state)
 {
     struct world *w = *state;
@@ -529,6 +558,11 @@ static void a_removed_cache_is_empty(void **state)
     assert_int_equal(remove_history(w, "last:a"), STATUS_OK);
     struct subscribe_request request = {.channel = STR("last:a")};
     assert_false(cache_answer(w, request).result.recovered);
+    uint64_t n = n_reads(w);
+    for (int i = 0; i < 5; i++) { /* it is known by now */
+        assert_false(cache_answer(w, request).result.recovered);
+    }
+    assert_int_equal(n_reads(w), n);
     check_cache(w, top.epoch, 2, "", 2);
     publish_n(w, "last:a", 1);
     check_cache(w, "", 0, "3 ", 0);
@@ -977,6 +1011,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_cache_without_a_tail_is_read, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cache_in_memory_is_not_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_commit_does_not_spoil_a_recall, setup_with_file,
+                                        teardown),
         cmocka_unit_test_setup_teardown(an_empty_cache_recovers_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(a_cache_may_recover_without_being_asked, setup, teardown),
         cmocka_unit_test_setup_teardown(an_expired_cache_recovers_only_who_has_it, setup, teardown),

@@ -527,10 +527,11 @@ static void ten_thousand_at_once_are_written_in_groups(void **state)
     assert_int_equal(stats.n_failed, 0);
     assert_int_equal(stats.queue_length, 0);
     assert_int_equal(stats.queue_bytes, 0);
-    assert_int_equal(stats.n_groups, 10); /* what one turn starts is handed over at once */
-    assert_int_equal(histogram_n(stats.group_sizes), 10);
+    /* The bound of a group makes ten; a turn hands over in portions, which the first may be. */
+    assert_in_range(stats.n_groups, 10, 10000 / 32 + 10);
+    assert_int_equal(histogram_n(stats.group_sizes), stats.n_groups);
     assert_int_equal(histogram_sum(stats.group_sizes), 10000);
-    assert_int_equal(histogram_n(stats.commit_times), 10);
+    assert_int_equal(histogram_n(stats.commit_times), stats.n_groups);
     assert_int_equal(stats.n_streams, 1);
     assert_int_equal(stats.queue_max_size, fx->queue_max_size);
     assert_true((stats.wal_bytes > 10000) == (fx->durability != STORAGE_MEMORY));

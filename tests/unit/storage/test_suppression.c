@@ -254,9 +254,10 @@ static void another_version_epoch_begins_anew(void **state)
     check_version(fx, 3, "two", false, 2);
     check_version(fx, 3, "two", true, 2);
     check_version(fx, 4, "one", false, 3);
-    check_version(fx, 4, "", true, 3); /* without one the number decides */
-    check_version(fx, 5, "", false, 4);
-    check_version(fx, 5, "one", false, 5);
+    check_version(fx, 4, "", true, 3); /* without one the number decides, in the last epoch */
+    check_version(fx, 6, "", false, 4);
+    check_version(fx, 5, "one", true, 4);
+    check_version(fx, 5, "two", false, 5);
 }
 
 static void a_group_knows_its_versions(void **state)
