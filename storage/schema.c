@@ -221,13 +221,22 @@ static enum status configure_writer(struct db *db, enum storage_durability durab
 
 static enum status configure_reader(struct db *db)
 {
-    enum status status = db_exec(db, "PRAGMA query_only=ON;"
-                                     "PRAGMA temp_store=MEMORY;"
-                                     "PRAGMA trusted_schema=OFF;"
-                                     "PRAGMA wal_autocheckpoint=0");
-    if (status == STATUS_OK &&
-        sqlite3_db_config(db->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL) != SQLITE_OK) {
-        status = STATUS_IO;
+    return db_exec(db, "PRAGMA query_only=ON;"
+                       "PRAGMA temp_store=MEMORY;"
+                       "PRAGMA trusted_schema=OFF;"
+                       "PRAGMA wal_autocheckpoint=0");
+}
+
+/* A checkpoint syncs the log before it writes to the database: not without "synchronous", whatever
+ * SQLite's build has as its default. Asking for the mode of the journal is what makes this
+ * connection use the log. */
+static enum status configure_checkpointer(struct db *db)
+{
+    enum status status = use_wal(db);
+    if (status == STATUS_OK) {
+        status = db_exec(db, "PRAGMA synchronous=NORMAL;"
+                             "PRAGMA trusted_schema=OFF;"
+                             "PRAGMA wal_autocheckpoint=0");
     }
     return status;
 }
@@ -278,18 +287,30 @@ fail:
     return status;
 }
 
-enum status schema_open_reader(const char *path, struct db *ret_db)
+static enum status open_beside_writer(const char *path, int flags,
+                                      enum status (*configure)(struct db *db), struct db *ret_db)
 {
     struct db db;
-    enum status status = db_open(path, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, &db);
+    enum status status = db_open(path, flags | SQLITE_OPEN_NOMUTEX, &db);
     if (status == STATUS_OK) {
-        status = configure_reader(&db);
+        keep_log(&db, true);
+        status = configure(&db);
     }
     if (status != STATUS_OK) {
-        db_log_fault(&db, "open for reading", status);
+        db_log_fault(&db, "open beside the writer", status);
         db_close(&db);
         return status;
     }
     *ret_db = db;
     return STATUS_OK;
+}
+
+enum status schema_open_reader(const char *path, struct db *ret_db)
+{
+    return open_beside_writer(path, SQLITE_OPEN_READONLY, configure_reader, ret_db);
+}
+
+enum status schema_open_checkpointer(const char *path, struct db *ret_db)
+{
+    return open_beside_writer(path, SQLITE_OPEN_READWRITE, configure_checkpointer, ret_db);
 }

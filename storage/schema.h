@@ -12,8 +12,10 @@
  * by STORAGE_MEMORY. Logs what was wrong; nothing is to be closed then. */
 enum status schema_open_writer(const char *path, enum storage_durability durability,
                                struct db *ret_db) MUST_CHECK;
-/* A reading connection to a file that a writing one has opened. It never checkpoints. */
+/* Connections to a file that a writing one has opened. One for reading, which never checkpoints;
+ * one for checkpoints, and nothing else. */
 enum status schema_open_reader(const char *path, struct db *ret_db) MUST_CHECK;
+enum status schema_open_checkpointer(const char *path, struct db *ret_db) MUST_CHECK;
 
 /* Of the tables that this program makes. */
 int64_t schema_newest_version(void);

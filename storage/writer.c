@@ -6,11 +6,13 @@
 #include "storage/writer.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "storage/checkpointer.h"
 #include "storage/counts.h"
 #include "storage/db.h"
 #include "storage/keys.h"
@@ -25,10 +27,11 @@
 /* Bounds of a group: an acknowledgement waits for all of its group. */
 #define GROUP_MAX_OPS   1000
 #define GROUP_MAX_BYTES ((size_t)4 << 20)
-/* Frames in the write-ahead log: a checkpoint that waits for nobody, and one that waits for the
- * reader, so that the log can start over however busy the reader is. The rarer, the more often a
- * page that many groups change is written once for all of them. */
-#define CHECKPOINT_FRAMES  4000
+/* Frames in the write-ahead log, see checkpoints: from how many on the checkpointer is asked (the
+ * more, the more often a page that many groups change is written once for all of them), how few
+ * more the writer copies itself, and from how many on it does so however many they are. */
+#define CHECKPOINT_FRAMES  6000
+#define REST_FRAMES        500
 #define RESTART_FRAMES     16000
 #define RESTART_TIMEOUT_MS 500
 
@@ -41,14 +44,18 @@ struct writer {
     struct reads *reads;
     struct sweep *sweep;
     struct sweep_due sweep_due;
+    struct checkpointer *checkpointer; /* NULL with STORAGE_MEMORY */
     struct counts counts;
     struct inbox inbox;
     struct completions *completions;
     pthread_t thread;
     bool started;
     bool has_file;
-    int n_wal_frames; /* after the last commit */
-    int restart_frames;
+    int n_wal_frames;      /* after the last commit */
+    int checkpoint_frames; /* from here on the checkpointer is asked */
+    int restart_frames;    /* from here on commits wait for it, and for the rest */
+    int begun_frames;      /* when it was last asked; 0: not since the log started over */
+    int last_rest;         /* what was left to be asked for then */
     int64_t frame_size;
     uint64_t n_failed_groups; /* since the last good one */
     /* Read by the loop. */
@@ -62,11 +69,25 @@ struct writer {
 #define WAL_HEADER_SIZE   32
 #define FRAME_HEADER_SIZE 24
 
+/* When a checkpoint of the old log is still being done, its outcome says nothing about the new one:
+ * that has not begun any. */
+static void log_started_over(struct writer *w)
+{
+    w->n_wal_frames = 0;
+    w->begun_frames = 0;
+    w->last_rest = INT_MAX;
+    w->checkpoint_frames = CHECKPOINT_FRAMES;
+    w->restart_frames = RESTART_FRAMES;
+}
+
 static int wal_grown(void *arg, sqlite3 *handle, const char *name, int n_frames)
 {
     struct writer *w = arg;
     (void)handle;
     (void)name;
+    if (n_frames < w->n_wal_frames) {
+        log_started_over(w);
+    }
     w->n_wal_frames = n_frames;
     uint64_t n_bytes = WAL_HEADER_SIZE + (uint64_t)n_frames * (uint64_t)w->frame_size;
     atomic_store_explicit(&w->wal_bytes, n_bytes, memory_order_relaxed);
@@ -75,6 +96,8 @@ static int wal_grown(void *arg, sqlite3 *handle, const char *name, int n_frames)
 
 static void close_connection(struct writer *w)
 {
+    checkpointer_destroy(w->checkpointer);
+    w->checkpointer = NULL;
     reads_destroy(w->reads);
     results_destroy(w->results);
     sweep_destroy(w->sweep);
@@ -127,6 +150,7 @@ static enum status open_connection(struct writer *w, const struct writer_options
     }
     if (status == STATUS_OK && w->has_file) {
         sqlite3_wal_hook(w->db.handle, wal_grown, w);
+        status = checkpointer_create(options->path, &w->checkpointer);
     }
     return status;
 }
@@ -139,7 +163,7 @@ enum status writer_create(const struct writer_options *options, struct writer **
     }
     w->completions = options->completions;
     w->has_file = options->durability != STORAGE_MEMORY;
-    w->restart_frames = RESTART_FRAMES;
+    log_started_over(w);
     w->counts.streams.limit = options->stream_limit;
     w->counts.keys.limit = options->idempotency_key_limit;
     enum status status = inbox_init(&w->inbox);
@@ -293,6 +317,15 @@ static void group_committed(struct writer *w, const struct group *group)
 
 /* --- checkpoints --- */
 
+/* The checkpointer copies the log into the database while commits go on. SQLite lets the log start
+ * over when all of it has been copied and nobody reads from it, which under constant load is never
+ * the case when the checkpointer is through: there are new commits already. It is asked again until
+ * these are few; the writer copies those itself, and as the only one who commits gets to the end.
+ *
+ * Of SQLite's locks the checkpointer holds the one for checkpoints, and none that a commit or a
+ * read waits for. While it does, a checkpoint of the writer's would end as busy at once, whatever
+ * the connection's time-out: the writer begins none before the other has ended. */
+
 /* Not in the commit, but when those who waited for it have their answer. False: a reader still
  * needs a part of the log. */
 static bool checkpoint(struct writer *w, int mode)
@@ -307,24 +340,44 @@ static bool checkpoint(struct writer *w, int mode)
     return false;
 }
 
-/* A reader of another process (somebody's backup) may take its time: the wait is short, and the
- * next one comes when the log has grown by as much again. */
+/* Waits for the hub's own reader. One of another process (somebody's backup) may take its time: the
+ * wait is short, and the next one comes when the log has grown by as much again. */
 static void restart_log(struct writer *w)
 {
     sqlite3_busy_timeout(w->db.handle, RESTART_TIMEOUT_MS);
     bool restarted = checkpoint(w, SQLITE_CHECKPOINT_RESTART);
     sqlite3_busy_timeout(w->db.handle, DB_BUSY_TIMEOUT_MS);
-    w->restart_frames = RESTART_FRAMES + (restarted ? 0 : w->n_wal_frames);
+    if (restarted) {
+        log_started_over(w);
+    } else {
+        w->checkpoint_frames = w->n_wal_frames + CHECKPOINT_FRAMES;
+        w->restart_frames = w->n_wal_frames + RESTART_FRAMES;
+    }
 }
 
+/* The rest has to be small; as small as it gets will do. */
+static void ask_checkpointer(struct writer *w)
+{
+    enum checkpoint_state state = checkpointer_state(w->checkpointer);
+    int rest = w->n_wal_frames - w->begun_frames;
+    if (state == CHECKPOINT_COMPLETE && (rest <= REST_FRAMES || rest >= w->last_rest)) {
+        restart_log(w);
+    } else if (state != CHECKPOINT_RUNNING && rest > REST_FRAMES) {
+        w->last_rest = state == CHECKPOINT_COMPLETE ? rest : INT_MAX;
+        w->begun_frames = w->n_wal_frames;
+        checkpointer_begin(w->checkpointer);
+    }
+}
+
+/* Beyond the second bound: the commits outrun the checkpointer, or somebody reads for long. */
 static void checkpoint_if_due(struct writer *w)
 {
     if (w->n_wal_frames >= w->restart_frames) {
+        checkpointer_await(w->checkpointer);
         restart_log(w);
-    } else if (w->n_wal_frames >= CHECKPOINT_FRAMES) {
-        checkpoint(w, SQLITE_CHECKPOINT_PASSIVE);
+    } else if (w->n_wal_frames >= w->checkpoint_frames) {
+        ask_checkpointer(w);
     }
-    w->n_wal_frames = 0; /* until the next commit says it anew */
 }
 
 /* --- the thread --- */
@@ -372,6 +425,8 @@ static void end_file(struct writer *w)
     if (status != STATUS_OK) {
         db_log_fault(&w->db, "mark the file as closed", status);
     }
+    checkpointer_destroy(w->checkpointer);
+    w->checkpointer = NULL;
     checkpoint(w, SQLITE_CHECKPOINT_TRUNCATE);
 }
 

@@ -145,6 +145,19 @@ static void the_reader_cannot_write(void **state)
     db_close(&writer);
 }
 
+/* Else a checkpoint would sync neither the log nor the database. */
+static void the_checkpointer_syncs(void **state)
+{
+    struct fixture *fx = *state;
+    struct db writer, checkpointer;
+    assert_int_equal(schema_open_writer(fx->path, STORAGE_NORMAL, &writer), STATUS_OK);
+    assert_int_equal(schema_open_checkpointer(fx->path, &checkpointer), STATUS_OK);
+    assert_int_equal(number(&checkpointer, "PRAGMA synchronous"), 1);
+    assert_int_equal(number(&checkpointer, "PRAGMA wal_autocheckpoint"), 0);
+    db_close(&checkpointer);
+    db_close(&writer);
+}
+
 #define WITH_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up_closed, tear_down)
 
 int main(void)
@@ -160,6 +173,7 @@ int main(void)
         WITH_FOLDER(an_upgrade_is_whole_or_nothing),
         WITH_FOLDER(durability_sets_when_it_is_synced),
         WITH_FOLDER(the_reader_cannot_write),
+        WITH_FOLDER(the_checkpointer_syncs),
     };
     /* The refusals above are meant: their log lines would only irritate. */
     log_set_level(LOG_NONE);
