@@ -317,6 +317,9 @@ static int run(const char *name, const char *config_path, const char *to)
     if ((command == COMMAND_BACKUP) != (to != NULL)) {
         return misused(to ? "--to FILE is for backup" : "--to FILE is missing");
     }
+    if (to && !*to) {
+        return misused("--to FILE is empty");
+    }
     struct program program = {.state = SHUTDOWN_NOT_BEGUN};
     int code = 1;
     if (settings_load(config_path, &program.settings)) {

@@ -29,12 +29,18 @@ static const struct config_field log_fields[] = {
 };
 SHAPE(log_shape, log_options, log_fields, NULL);
 
+static const char *accept_not_empty(const void *place)
+{
+    return **(char *const *)place ? NULL : "a path";
+}
+
 static const char *const durabilities[] = {"full", "normal", "memory", NULL};
 static const struct config_field storage_fields[] = {
     {.key = "path",
      .type = CONFIG_STRING,
      .offset = offsetof(struct storage_settings, path),
      .fallback = "belfry.sqlite",
+     .accept = accept_not_empty,
      .doc = "The database file; its folder must exist."},
     {.key = "durability",
      .type = CONFIG_CHOICE,
@@ -50,7 +56,7 @@ static const struct config_field storage_fields[] = {
      .min = 65536,
      .max = INT64_C(17179869184),
      .doc = "Bytes of publications that wait to be written; beyond it publishers are told to try "
-            "again."},
+            "again. More than the largest publication."},
     {.key = "stream_limit",
      .type = CONFIG_INT,
      .offset = offsetof(struct storage_settings, stream_limit),
@@ -104,6 +110,12 @@ static enum status check_feed_channel(const struct settings *settings,
 static void check_settings(struct config_reader *reader, void *object)
 {
     const struct settings *settings = object;
+    const char *metrics = settings->server.prometheus.handler_prefix;
+    if (settings->server.prometheus.enabled &&
+        strcmp(metrics, settings->server.websocket.handler_prefix) == 0) {
+        config_complain(reader, "prometheus", metrics,
+                        "a handler_prefix other than websocket.handler_prefix");
+    }
     const struct feed_options *feeds = settings->feeds.items;
     for (size_t i = 0; i < settings->feeds.n_items; i++) {
         if (check_feed_channel(settings, &feeds[i]) != STATUS_OK) {

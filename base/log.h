@@ -51,7 +51,7 @@ void log_write(enum log_level level, const char *module, const char *event,
     } while (0)
 
 /* For events that a stranger can cause as often as he likes: at most one line a second of each. One
- * static struct per call site; loop's thread only. n_left_out: how many were not permitted since
+ * static struct per call site, used by one thread. n_left_out: how many were not permitted since
  * the last that was. */
 struct log_limit {
     int64_t next_ms;

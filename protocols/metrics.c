@@ -124,7 +124,7 @@ static const struct row rows[] = {
           "The most that may wait (storage.queue_max_size)."),
     GAUGE("belfry_storage_queue_length", storage.queue_length, FIGURE_SIZE,
           "Operations that wait for the writer."),
-    COUNTER("belfry_storage_appends_total", storage.n_appends, "Appends committed."),
+    COUNTER("belfry_storage_appends_total", storage.n_appends, "Appends committed or suppressed."),
     COUNTER("belfry_storage_suppressed_total", storage.n_suppressed,
             "Appends that changed nothing for their idempotency key or version."),
     COUNTER("belfry_storage_groups_total", storage.n_groups, "Transactions committed."),

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <stddef.h>
+#include <string.h>
 
 #define SHAPE(name, type, fields_, ...)                                                            \
     const struct config_shape name = {.size = sizeof(struct type),                                 \
@@ -102,9 +103,12 @@ SHAPE(health_options_shape, health_options, health_fields, .check = NULL);
 static const char *accept_metrics_path(const void *place)
 {
     struct str path = str_of(*(char *const *)place);
-    bool is_good = str_starts_with(path, STR("/")) && !str_starts_with(path, STR("/api/")) &&
-                   !str_eq(path, STR("/health"));
-    return is_good ? NULL : "a path that begins with / and is not /health or one below /api/";
+    bool is_taken = path.len < 2 || str_eq(path, STR("/api")) ||
+                    str_starts_with(path, STR("/api/")) || str_eq(path, STR("/health"));
+    bool is_path = str_starts_with(path, STR("/")) && !strpbrk(path.ptr, "?# ");
+    return is_path && !is_taken
+               ? NULL
+               : "a path that begins with / and is not / alone, /health, /api or one below /api/";
 }
 
 static const struct config_field prometheus_fields[] = {

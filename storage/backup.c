@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Copies a database file while a hub may be writing to it. State of the call's own; any thread.
  *
- * By VACUUM INTO, in one read transaction of its own, and not by copying pages: every row is read
- * on the way, so that a damaged file fails here instead of taking the place of a good backup, and
- * what was forgotten is not carried along in free pages. The price is processor time. */
+ * By VACUUM INTO, in one read transaction of its own, and not by copying pages: what was forgotten
+ * is not carried along in free pages. A damaged file shall not take the place of a good backup, and
+ * a copy of it would hide some of the damage: it is checked first. The price is processor time. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -121,6 +121,8 @@ static enum status fill(const struct copy *copy, struct source *source)
     enum status status = run_vacuum(&source->db, uri);
     if (status != STATUS_OK) {
         db_log_fault(&source->db, "copy", status);
+        log_error("storage", "backup_failed", log_s("action", "copy"), log_s("path", copy->partial),
+                  log_s("from", source->path));
     }
     free(uri);
     return status;
@@ -193,10 +195,29 @@ static enum status copy_from(struct copy *copy, struct source *source)
     return status;
 }
 
+static void log_finding(void *arg, const char *text)
+{
+    unsigned *n = arg;
+    if ((*n)++ == 0) {
+        log_error("storage", "damaged", log_s("finding", text));
+    }
+}
+
+static enum status check(const char *path)
+{
+    unsigned n = 0;
+    struct storage_check_counts counts;
+    enum status status = storage_check(path, log_finding, &n, &counts);
+    return status == STATUS_OK && counts.n_findings > 0 ? STATUS_CORRUPT : status;
+}
+
 enum status storage_backup(const char *path, const char *to)
 {
     struct source source;
-    enum status status = source_open(path, &source);
+    enum status status = check(path);
+    if (status == STATUS_OK) {
+        status = source_open(path, &source);
+    }
     if (status != STATUS_OK) {
         return status;
     }

@@ -199,7 +199,12 @@ static enum status compare_and_mark(struct marks *m, enum storage_durability dur
     bool incomplete = is_incomplete(m, &found, boot_id);
     uint64_t known = file_lock_n_commits(m->lock);
     m->n_commits = known > found.n_commits ? known : found.n_commits;
-    return begin_run_synced(m, incomplete, boot_id, durability);
+    status = begin_run_synced(m, incomplete, boot_id, durability);
+    if (status == STATUS_OK && found.is_copy) {
+        /* The file itself shall not look like a copy with a strange log beside it. */
+        status = db_exec(m->db, "PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+    return status;
 }
 
 enum status marks_open(struct db *db, struct file_lock *lock, enum storage_durability durability,

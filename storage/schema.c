@@ -119,9 +119,10 @@ static enum status migrate(struct db *db, const char *sql, size_t version)
     return status;
 }
 
-static enum status refuse_newer(int64_t version, size_t n)
+static enum status refuse_newer(const struct db *db, int64_t version, size_t n)
 {
-    log_error("storage", "made_by_newer_program", log_i("version", version),
+    log_error("storage", "made_by_newer_program",
+              log_s("path", sqlite3_db_filename(db->handle, "main")), log_i("version", version),
               log_i("newest_known_version", (int64_t)n));
     return STATUS_VERSION;
 }
@@ -135,7 +136,7 @@ enum status schema_upgrade(struct db *db, const char *const *steps, size_t n)
         return status;
     }
     if (version < 0 || (uint64_t)version > n) {
-        return refuse_newer(version, n);
+        return refuse_newer(db, version, n);
     }
     for (size_t i = (size_t)version; i < n && status == STATUS_OK; i++) {
         status = migrate(db, steps[i], i + 1);
@@ -168,12 +169,15 @@ static enum status identify(struct db *db)
         return status;
     }
     if (application_id == SCHEMA_APPLICATION_ID) {
-        return version > (int64_t)N_MIGRATIONS ? refuse_newer(version, N_MIGRATIONS) : STATUS_OK;
+        return version > (int64_t)N_MIGRATIONS ? refuse_newer(db, version, N_MIGRATIONS)
+                                               : STATUS_OK;
     }
     if (application_id == 0 && version == 0 && n_objects == 0) {
         return STATUS_OK;
     }
-    log_error("storage", "foreign_database", log_i("application_id", application_id));
+    log_error("storage", "foreign_database", log_s("path", sqlite3_db_filename(db->handle, "main")),
+              log_i("application_id", application_id),
+              log_s("expected", "a database of Belfry's, or no file"));
     return STATUS_CORRUPT;
 }
 

@@ -45,17 +45,23 @@ static enum status look_at_file(const char *path)
     return STATUS_OK;
 }
 
-/* A hub's file has its write-ahead log beside it from start to end. */
-static bool has_log(const char *path)
+/* In bytes; -1: there is none. */
+static int64_t log_size(const char *path)
 {
     struct stat about;
     char *name;
     if (asprintf(&name, "%s-wal", path) < 0) {
-        return true;
+        return 0;
     }
-    bool exists = stat(name, &about) == 0;
+    int64_t size = stat(name, &about) == 0 ? about.st_size : -1;
     free(name);
-    return exists;
+    return size;
+}
+
+/* A hub's file has its write-ahead log beside it from start to end. */
+static bool has_log(const char *path)
+{
+    return log_size(path) >= 0;
 }
 
 /* A quiet file is opened as one that cannot change: else SQLite would leave a log and its index
@@ -125,4 +131,26 @@ enum status source_close(struct source *source)
 {
     db_close(&source->db);
     return source->is_quiet && has_log(source->path) ? STATUS_CANCELLED : STATUS_OK;
+}
+
+enum status source_refuse_strange_log(const char *path)
+{
+    /* Without the log: as the file is by itself. */
+    struct source source = {.path = path, .is_quiet = true};
+    int64_t is_copy = 0;
+    if (log_size(path) <= 0) {
+        return STATUS_OK;
+    }
+    enum status status = connect_to(&source);
+    if (status == STATUS_OK) {
+        status = db_query_i64(&source.db, "SELECT is_copy FROM marks WHERE id=1", &is_copy);
+    }
+    db_close(&source.db);
+    if (status != STATUS_OK || is_copy == 0) {
+        return STATUS_OK;
+    }
+    log_error("storage", "strange_log", log_s("path", path),
+              log_s("error", "the file is a backup, the log beside it belongs to another one"),
+              log_s("expected", "the backup alone: remove its -wal and -shm"));
+    return STATUS_CORRUPT;
 }

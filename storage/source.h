@@ -19,6 +19,11 @@ enum status source_open(const char *path, struct source *ret_source) MUST_CHECK;
  * together. */
 enum status source_close(struct source *source) MUST_CHECK;
 
+/* For a hub, before it opens the file: a backup was put back, but the log of the file that was
+ * there before is still beside it, and SQLite would apply that to the backup. STATUS_CORRUPT,
+ * logged. What cannot be read here is left to the opening itself. */
+enum status source_refuse_strange_log(const char *path) MUST_CHECK;
+
 /* path as SQLite's file: name, with parameters ("" or "?..."), to be freed with free(); NULL when
  * memory is short. */
 char *source_uri(const char *path, const char *parameters);

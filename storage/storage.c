@@ -11,6 +11,7 @@
 #include "storage/file_lock.h"
 #include "storage/ops.h"
 #include "storage/reader.h"
+#include "storage/source.h"
 #include "storage/writer.h"
 
 /* Deliveries are interrupted after this long: sockets wait, too. */
@@ -82,6 +83,9 @@ static enum status open_connections(struct storage *s, const struct storage_opti
     bool has_file = options->durability != STORAGE_MEMORY;
     if (has_file) {
         status = file_lock_take(options->path, &s->lock);
+    }
+    if (status == STATUS_OK && has_file) {
+        status = source_refuse_strange_log(options->path);
     }
     if (status == STATUS_OK) {
         struct writer_options writer = {.path = options->path,
@@ -196,6 +200,17 @@ static void put(struct storage *s, struct op_list *list, struct storage_op *op)
     }
 }
 
+static void log_refusal(const struct storage *s, size_t size)
+{
+    static struct log_limit limit;
+    if (log_permits(&limit)) {
+        log_warn("storage", "queue_full", log_i("bytes", (int64_t)size),
+                 log_i("waiting", (int64_t)s->stats.queue_bytes),
+                 log_i("storage.queue_max_size", (int64_t)s->queue_max_size),
+                 log_i("left_out", limit.n_left_out));
+    }
+}
+
 void storage_append(struct storage *s, struct storage_append *append)
 {
     assert(append->channel.len > 0 || append->feed);
@@ -206,6 +221,7 @@ void storage_append(struct storage *s, struct storage_append *append)
     append->position = (struct storage_position){0};
     size_t size = op_append_size(append);
     if (size > s->queue_max_size || s->stats.queue_bytes > s->queue_max_size - size) {
+        log_refusal(s, size);
         append->op.kind = OP_REFUSED_APPEND;
         append->status = STATUS_OVERLOADED;
         completions_put_one(&s->completions, &append->op);

@@ -236,6 +236,18 @@ static enum status remove_items(struct writer *w, struct storage_remove *remove,
     return streams_remove(w->streams, remove->channel, now_ms, &remove->top);
 }
 
+static void log_limit_reached(const struct writer *w)
+{
+    static struct log_limit limit;
+    if (log_permits(&limit)) {
+        log_warn("storage", "limit_reached", log_i("streams", (int64_t)w->counts.streams.n),
+                 log_i("storage.stream_limit", (int64_t)w->counts.streams.limit),
+                 log_i("idempotency_keys", (int64_t)w->counts.keys.n),
+                 log_i("storage.idempotency_key_limit", (int64_t)w->counts.keys.limit),
+                 log_i("left_out", limit.n_left_out));
+    }
+}
+
 /* What is not there, or beyond a limit, is the operation's own affair; any other failure is the
  * group's. */
 static enum status perform(struct writer *w, struct storage_op *op, int64_t now_ms)
@@ -250,6 +262,9 @@ static enum status perform(struct writer *w, struct storage_op *op, int64_t now_
     default: assert(false && "kind of operation");
     }
     op_set_status(op, status);
+    if (status == STATUS_OVERLOADED) {
+        log_limit_reached(w);
+    }
     return status == STATUS_NOT_FOUND || status == STATUS_OVERLOADED ? STATUS_OK : status;
 }
 

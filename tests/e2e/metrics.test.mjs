@@ -66,13 +66,19 @@ describe('metrics', { concurrency: true }, () => {
     assert.deepEqual([post.status, post.headers.allow], [405, 'GET, HEAD']);
   });
 
-  for (const path of ['metrics', '', '/health', '/api/metrics']) {
+  for (const path of ['metrics', '', '/', '/health', '/api', '/api/metrics', '/a b', '/a?b']) {
     test(`the path ${JSON.stringify(path)} is refused`, async t => {
       const { code, text } = await check(t, { prometheus: { handler_prefix: path } });
       assert.equal(code, 1);
-      assert.match(text, /prometheus\.handler_prefix: .*is not a path that begins with \/ and is not \/health or one below \/api\//);
+      assert.match(text, /prometheus\.handler_prefix: .*is not a path that begins with \/ and is not \/ alone, \/health, \/api or one below \/api\//);
     });
   }
+});
+
+test('the path of the WebSocket endpoint is refused, too', async t => {
+  const { code, text } = await check(t, { prometheus: { enabled: true, handler_prefix: '/connection/websocket' } });
+  assert.equal(code, 1);
+  assert.match(text, /prometheus: \/connection\/websocket is not a handler_prefix other than websocket\.handler_prefix/);
 });
 
 const publish = (hub, channel, n = 1) => Promise.all(Array.from({ length: n }, (_, i) => hub.call('publish', { channel, data: i })));
@@ -151,6 +157,7 @@ describe('figures', { concurrency: true }, () => {
     const { json } = await hub.api('publish', { channel: 'kept:a', data: 'x'.repeat(70_000) });
     assert.equal(json.error?.code, 111);
     assert.equal((await scrape(hub)).get('belfry_storage_overloaded_total'), 1);
+    await hub.waitForLine(line => / warn storage queue_full bytes=\d+ waiting=0 storage\.queue_max_size=65536/.test(line));
   });
 
   test('of suppressed publications', async t => {

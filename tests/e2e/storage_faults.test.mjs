@@ -301,13 +301,13 @@ describe('a file that is not what it should be', { concurrency: true }, () => {
     await rm(databaseOf(hub));
     await writeFile(databaseOf(hub), '');
     await runSql(t, databaseOf(hub), 'CREATE TABLE theirs(a)');
-    await assertUntouched(hub, () => assertRefused(hub, / error storage foreign_database application_id=0/, / open_failed path=\S+belfry\.sqlite /));
+    await assertUntouched(hub, () => assertRefused(hub, / error storage foreign_database path=\S+belfry\.sqlite application_id=0 expected=/, / open_failed path=\S+belfry\.sqlite /));
   });
 
   test('of a newer Belfry', async t => {
     const hub = await stoppedHub(t);
     await runSql(t, databaseOf(hub), 'PRAGMA user_version=99');
-    await assertUntouched(hub, () => assertRefused(hub, / error storage made_by_newer_program version=99 newest_known_version=\d+/, / open_failed path=\S+belfry\.sqlite status=version/));
+    await assertUntouched(hub, () => assertRefused(hub, / error storage made_by_newer_program path=\S+belfry\.sqlite version=99 newest_known_version=\d+/, / open_failed path=\S+belfry\.sqlite status=version/));
   });
 
   test('cut short', async t => {

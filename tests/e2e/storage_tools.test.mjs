@@ -154,6 +154,39 @@ describe('backup', { concurrency: true }, () => {
     await hub.call('info');
   });
 
+  test('of a file in which a text is damaged fails, too', async t => {
+    const hub = await startHub(t, { config });
+    await publishUpTo(hub, 'log:a', 1, 3);
+    await hub.stop();
+    await runSql(t, databaseOf(hub), `UPDATE publications SET data='}' WHERE offset=2`);
+    const { code, text } = await backup(hub, join(hub.dir, 'copy.sqlite'));
+    assert.equal(code, 1);
+    assert.match(text, / error storage damaged finding="channel \\?"log:a\\?": data of offset 2 is not JSON.*\n.*not copied: .* it is damaged\n$/);
+    assert.deepEqual((await readdir(hub.dir)).filter(name => name.startsWith('copy')), []);
+  });
+
+  test('put back beside the log of another file is refused until that is removed', async t => {
+    const hub = await startHub(t, { config });
+    const copy = join(hub.dir, 'copy.sqlite');
+    await publishUpTo(hub, 'log:a', 1, 3);
+    assert.equal((await backup(hub, copy)).code, 0);
+    const before = await publishUpTo(hub, 'log:a', 4, 9);
+    await hub.kill9();
+    await copyFile(copy, databaseOf(hub));
+    const { code, text } = await belfry(['--config', configOf(hub)]);
+    assert.equal(code, 1);
+    assert.match(text, / error storage strange_log path=\S+belfry\.sqlite error="[^"]+" expected="[^"]*remove its -wal and -shm"/);
+    for (const end of ['-wal', '-shm']) await rm(`${databaseOf(hub)}${end}`);
+    await hub.restart();
+    const { offset, epoch } = await hub.call('history', { channel: 'log:a' });
+    assert.equal(offset, 3);
+    assert.notEqual(epoch, before.epoch);
+    await publishUpTo(hub, 'log:a', 4, 5);
+    await hub.kill9();
+    await hub.restart(); /* it is a file like any other now */
+    assert.deepEqual(await hub.call('history', { channel: 'log:a' }), { publications: [], offset: 5, epoch });
+  });
+
   test('of a damaged file fails instead of copying the damage', async t => {
     const hub = await startHub(t, { config });
     for (let i = 0; i < 100; i += 1) await hub.call('publish', { channel: 'log:a', data: 'x'.repeat(2000) });
@@ -163,7 +196,7 @@ describe('backup', { concurrency: true }, () => {
     await writeFile(databaseOf(hub), content);
     const { code, text } = await backup(hub, join(hub.dir, 'copy.sqlite'));
     assert.equal(code, 1);
-    assert.match(text, / error storage failed action=copy path=\S+belfry\.sqlite .*error="database disk image is malformed"/);
+    assert.match(text, / error storage damaged finding=/);
     assert.deepEqual((await readdir(hub.dir)).filter(name => name.startsWith('copy')), []);
     assert.equal((await checkdb(hub)).code, 1);
   });
