@@ -31,20 +31,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static uint64_t n_reads(struct world *w)
-{
-    struct storage_stats stats;
-    storage_stats(w->storage, &stats);
-    return stats.n_reads;
-}
-
-static struct hub_stats stats_of(struct world *w)
-{
-    struct hub_stats stats;
-    hub_stats_without_users(w->hub, &stats);
-    return stats;
-}
-
 static void publish_n(struct world *w, const char *channel, int n)
 {
     for (int i = 0; i < n; i++) {

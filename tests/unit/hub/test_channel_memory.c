@@ -30,20 +30,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct hub_stats stats_of(struct world *w)
-{
-    struct hub_stats stats;
-    hub_stats_without_users(w->hub, &stats);
-    return stats;
-}
-
-static uint64_t n_reads(struct world *w)
-{
-    struct storage_stats stats;
-    storage_stats(w->storage, &stats);
-    return stats.n_reads;
-}
-
 static struct storage_position hold(struct peer *p, struct world *w, const char *channel)
 {
     if (!p->client) {

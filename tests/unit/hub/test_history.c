@@ -108,13 +108,6 @@ static void ask_storage(struct world *w, const struct history_request *request, 
     WAIT_FOR(w, a->is_done);
 }
 
-static struct hub_stats stats_of(struct world *w)
-{
-    struct hub_stats stats;
-    hub_stats(w->hub, &stats);
-    return stats;
-}
-
 /* True: it came from memory. */
 static bool compare(struct world *w, const struct history_request *request)
 {

@@ -44,13 +44,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct hub_stats stats_of(struct world *w)
-{
-    struct hub_stats stats;
-    hub_stats_without_users(w->hub, &stats);
-    return stats;
-}
-
 static void change_file(struct world *w, const char *sql)
 {
     sqlite3 *db;

@@ -1,4 +1,4 @@
-foreach(module channel channel_load channel_memory channel_template client fan_out feed history hub
+foreach(module cache_recovery channel channel_load channel_memory channel_template client fan_out feed history hub
         merge namespaces outbox position_check publication publish refresh subscribe tail token)
     belfry_unit_test(hub ${module})
 endforeach()

@@ -462,4 +462,18 @@ static inline uint64_t world_n_sent(struct world *w)
     return stats.n_messages_sent;
 }
 
+static inline uint64_t n_reads(struct world *w)
+{
+    struct storage_stats stats;
+    storage_stats(w->storage, &stats);
+    return stats.n_reads;
+}
+
+static inline struct hub_stats stats_of(struct world *w)
+{
+    struct hub_stats stats;
+    hub_stats_without_users(w->hub, &stats);
+    return stats;
+}
+
 #endif
