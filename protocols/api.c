@@ -77,9 +77,8 @@ static bool read_data(struct api_params *params, struct str *ret_data)
 
 static bool read_version(struct api_params *params, uint64_t *ret_version)
 {
-    return api_u64(params, params->object, "version", ret_version) &&
-           (*ret_version <= INT64_MAX ||
-            api_complain(params, "version", "a whole number up to 9223372036854775807"));
+    return (api_u64(params, params->object, "version", ret_version) && *ret_version <= INT64_MAX) ||
+           api_complain(params, "version", "a whole number from 0 to 9223372036854775807");
 }
 
 /* What publish and broadcast have in common. */
@@ -261,9 +260,11 @@ static bool read_since(struct api_params *params, struct history_request *h)
         return false;
     }
     h->has_since = since.len > 0;
-    if (h->has_since && (!api_u64(params, since, "offset", &h->since) ||
-                         (json_member(since, STR("epoch"), &epoch) &&
-                          !api_decode(params, "since.epoch", epoch, &h->epoch)))) {
+    if (h->has_since && !api_u64(params, since, "offset", &h->since)) {
+        return api_complain(params, "since.offset", "a whole number, not negative");
+    }
+    if (h->has_since && json_member(since, STR("epoch"), &epoch) &&
+        !api_decode(params, "since.epoch", epoch, &h->epoch)) {
         return false;
     }
     if (h->has_since && h->reverse && h->since == 0) {

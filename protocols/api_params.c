@@ -110,7 +110,7 @@ bool api_u64(struct api_params *p, struct str object, const char *name, uint64_t
     struct str value = STR_EMPTY;
     *ret_number = 0;
     return !json_member(object, str_of(name), &value) || json_to_u64(value, ret_number) ||
-           api_complain(p, name, "a whole number from 0 to 18446744073709551615");
+           api_complain(p, name, "a whole number, not negative");
 }
 
 bool api_object(struct api_params *p, const char *name, struct str *ret_object)

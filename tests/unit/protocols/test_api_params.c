@@ -112,7 +112,7 @@ static void wrong_types_are_named(void **state)
     assert_string_equal(p.wrong, "n: expected a whole number");
     assert_false(api_i64(&p, "s", &whole));
     assert_false(api_u64(&p, p.object, "s", &natural));
-    assert_string_equal(p.wrong, "s: expected a whole number from 0 to 18446744073709551615");
+    assert_string_equal(p.wrong, "s: expected a whole number, not negative");
     assert_false(api_object(&p, "list", &text));
     assert_string_equal(p.wrong, "list: expected an object");
     assert_false(api_string_map(&p, "map", &text));
