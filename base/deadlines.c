@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The hashed wheel: time is cut into ticks, tick n lies in slot n modulo n_slots, and a slot is an
  * unsorted list. A visit of a slot leaves alone what is due in a later round of the wheel. The
- * timer runs only while something is armed. Everything happens on the loop. */
+ * timer is set to the next slot that is not empty, so that an idle program sleeps in between.
+ * Everything happens on the loop. */
 #include "base/deadlines.h"
 
 #include <assert.h>
@@ -18,7 +19,8 @@ struct deadlines {
     struct loop *loop;
     uv_timer_t timer;
     int64_t tick_ms;
-    int64_t tick; /* the last one visited */
+    int64_t tick;      /* the last one visited */
+    int64_t wake_tick; /* the timer's; no occupied slot is to be visited before it */
     size_t n_armed;
     unsigned n_slots;
     struct deadline slots[]; /* heads of circular lists */
@@ -48,11 +50,28 @@ static void list_unlink(struct deadline *deadline)
 
 static void on_timer(uv_timer_t *timer);
 
-static void start_timer(struct deadlines *d)
+static bool is_empty(const struct deadline *head)
 {
-    int64_t wait_ms = (d->tick + 1) * d->tick_ms - loop_now_ms(d->loop);
+    return head->next == head;
+}
 
+static void set_timer(struct deadlines *d, int64_t tick)
+{
+    int64_t wait_ms = tick * d->tick_ms - loop_now_ms(d->loop);
+
+    d->wake_tick = tick;
     (void)uv_timer_start(&d->timer, on_timer, wait_ms > 0 ? (uint64_t)wait_ms : 0, 0);
+}
+
+/* Something is armed: one of the slots is not empty. */
+static void set_timer_to_next(struct deadlines *d)
+{
+    int64_t tick = d->tick + 1;
+
+    while (tick < d->tick + d->n_slots && is_empty(&d->slots[tick % d->n_slots])) {
+        tick++;
+    }
+    set_timer(d, tick);
 }
 
 static void collect_expired(struct deadline *slot, int64_t now_ms, struct deadline *expired)
@@ -94,14 +113,14 @@ static void on_timer(uv_timer_t *timer)
     /* The expired ones wait in a list of their own, from which fire() may still disarm them. */
     list_init(&expired);
     advance(d, &expired);
-    while (expired.next != &expired) {
+    while (!is_empty(&expired)) {
         struct deadline *deadline = expired.next;
         list_unlink(deadline);
         d->n_armed--;
         deadline->fire(deadline); /* may free it */
     }
     if (d->n_armed > 0) {
-        start_timer(d);
+        set_timer_to_next(d);
     }
 }
 
@@ -139,12 +158,6 @@ void deadlines_destroy(struct deadlines *d)
     uv_close((uv_handle_t *)&d->timer, on_closed);
 }
 
-static struct deadline *slot_of(struct deadlines *d, int64_t due_ms)
-{
-    /* The first tick that is not before the deadline; as that lies ahead, one not yet visited. */
-    return &d->slots[(due_ms + d->tick_ms - 1) / d->tick_ms % d->n_slots];
-}
-
 void deadline_arm(struct deadlines *d, struct deadline *deadline, int64_t delay_ms,
                   deadline_fn fire)
 {
@@ -157,14 +170,18 @@ void deadline_arm(struct deadlines *d, struct deadline *deadline, int64_t delay_
         list_unlink(deadline);
         d->n_armed--;
     }
-    if (d->n_armed == 0) {
-        d->tick = now_ms / d->tick_ms; /* the wheel stood still */
+    if (d->n_armed == 0) { /* the wheel stood still */
+        d->tick = now_ms / d->tick_ms;
+        d->wake_tick = INT64_MAX;
     }
     deadline->due_ms = now_ms + delay_ms + CLOCK_SLACK_MS;
     deadline->fire = fire;
-    list_append(slot_of(d, deadline->due_ms), deadline);
-    if (++d->n_armed == 1) {
-        start_timer(d);
+    /* The first tick that is not before the deadline; as that lies ahead, one not yet visited. */
+    int64_t tick = (deadline->due_ms + d->tick_ms - 1) / d->tick_ms;
+    list_append(&d->slots[tick % d->n_slots], deadline);
+    d->n_armed++;
+    if (tick < d->wake_tick) {
+        set_timer(d, tick < d->tick + d->n_slots ? tick : d->tick + d->n_slots);
     }
 }
 

@@ -253,6 +253,45 @@ static void held_up_for_rounds(void **state)
     assert_int_equal(f->n_fired, N_NODES);
 }
 
+static unsigned run_until_fired(struct fixture *f, unsigned n_fired)
+{
+    unsigned n_turns = 0;
+
+    for (; f->n_fired < n_fired; n_turns++) {
+        (void)uv_run(loop_uv(f->loop), UV_RUN_ONCE);
+    }
+    return n_turns;
+}
+
+/* A round of it lasts longer than the tests. */
+static void take_long_wheel(struct fixture *f)
+{
+    deadlines_destroy(f->wheel);
+    assert_int_equal(deadlines_create(f->loop, TICK_MS, 4096, &f->wheel), STATUS_OK);
+}
+
+/* Waking at each tick would take 50 turns; libuv may take one turn more for its own clock. */
+static void sleeps_until_the_next(void **state)
+{
+    struct fixture *f = *state;
+
+    take_long_wheel(f);
+    arm(&f->nodes[0], 100, fire);
+    assert_true(run_until_fired(f, 1) < 5);
+}
+
+static void a_nearer_one_wakes_it_earlier(void **state)
+{
+    struct fixture *f = *state;
+
+    take_long_wheel(f);
+    arm(&f->nodes[0], 5000, fire);
+    arm(&f->nodes[1], 4, fire);
+    (void)run_until_fired(f, 1);
+    assert_int_equal(f->nodes[0].n_fired, 0);
+    deadline_disarm(f->wheel, &f->nodes[0].deadline);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -268,6 +307,8 @@ int main(void)
         TEST(fire_may_arm_again),
         TEST(stale_clock_does_not_fire_early),
         TEST(held_up_for_rounds),
+        TEST(sleeps_until_the_next),
+        TEST(a_nearer_one_wakes_it_earlier),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
