@@ -90,6 +90,11 @@ void client_send_frame(struct client *client, struct frame *frame);
 /* Sends what waits, joined, as far as the transport takes it. True: nothing is left. */
 bool client_flush(struct client *client);
 
+/* For fan_out.c: hints to the processor that client_send_frame() comes soon, first for the client's
+ * own memory, then, when that has come, for its connection's. Accept NULL. */
+void client_prefetch(const struct client *client);
+void client_prefetch_connection(const struct client *client);
+
 /* For channel.c: the place of this client in a channel's list of subscribers has moved. */
 void client_moved_in_channel(struct client *client, struct channel *channel, uint32_t index);
 /* For channel.c: does this subscription count positions? */

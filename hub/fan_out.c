@@ -16,6 +16,10 @@
 #define JOIN_MAX_BYTES        65536
 #define FRAME_MAX_BYTES       ((size_t)1 << 31)
 
+/* Places ahead of the one that is served. */
+#define PREFETCH_CLIENT     8
+#define PREFETCH_CONNECTION 4
+
 /* Publications that came in one turn, for the same subscribers: one message on the wire. */
 struct delivery {
     struct delivery *next;
@@ -138,10 +142,23 @@ static void deliver_to(struct fan_out *f, struct delivery *d, struct channel *ch
     f->n_messages += d->n_publications;
 }
 
+/* Thousands of clients lie scattered in memory: what sending to them will touch is fetched while
+ * others are sent to, the connection when the client that points to it has come. */
+static void look_ahead(const struct channel *channel, const struct delivery *d)
+{
+    if (d->cursor + PREFETCH_CLIENT < d->end) {
+        client_prefetch(channel_subscriber(channel, d->cursor + PREFETCH_CLIENT));
+    }
+    if (d->cursor + PREFETCH_CONNECTION < d->end) {
+        client_prefetch_connection(channel_subscriber(channel, d->cursor + PREFETCH_CONNECTION));
+    }
+}
+
 /* True: the delivery is complete. */
 static bool deliver_slice(struct fan_out *f, struct delivery *d, struct channel *channel)
 {
     for (int i = 0; i < SLICE_PLACES && d->cursor < d->end; i++) {
+        look_ahead(channel, d);
         struct client *client = channel_subscriber(channel, d->cursor++);
         if (client) {
             deliver_to(f, d, channel, client);

@@ -5,8 +5,10 @@
  * it. */
 #include "protocols/websocket.h"
 
+#include <errno.h>
 #include <libwebsockets.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "base/log.h"
 #include "base/utf8.h"
@@ -34,6 +36,7 @@ _Static_assert(LWS_PRE <= FRAME_HEADROOM, "libwebsockets writes its header in fr
 
 struct websocket {
     struct lws *wsi; /* NULL: gone, but a command is still under way */
+    int fd;          /* -1: TLS, what is written goes through libwebsockets */
     const struct websocket_options *options;
     struct centrifuge_session session;
     struct buf *message;          /* the part of a message that has come; NULL mostly */
@@ -41,6 +44,9 @@ struct websocket {
     bool is_closing;              /* a Close frame is on its way: nothing may follow */
     bool is_paused;               /* not read from */
 };
+
+/* On top of the hub's client and what libwebsockets keeps. */
+_Static_assert(sizeof(struct websocket) <= 80, "there are tens of thousands");
 
 static const struct disconnect close_message_size = {1009, "message size limit"};
 static const struct disconnect close_not_utf8 = {1007, "text is not UTF-8"};
@@ -64,6 +70,50 @@ static void cut(struct websocket *ws)
     lws_cancel_service(lws_get_context(ws->wsi));
 }
 
+/* Of a text frame of the server's; in front of the payload. */
+static size_t write_header(unsigned char *payload, size_t len)
+{
+    unsigned char *end = payload;
+    if (len < 126) {
+        *--end = (unsigned char)len;
+    } else {
+        size_t n_bytes = len <= UINT16_MAX ? 2 : 8;
+        size_t rest = len;
+        for (size_t i = 0; i < n_bytes; i++, rest >>= 8) {
+            *--end = (unsigned char)rest;
+        }
+        *--end = n_bytes == 2 ? 126 : 127;
+    }
+    *--end = 0x81; /* final, opcode 1 */
+    return (size_t)(payload - end);
+}
+
+/* To the socket itself: a finished frame needs nothing of what lws_write() does on top, and that
+ * touches much of the connection's memory. What the socket does not take is left to libwebsockets,
+ * which keeps it and asks for POLLOUT. */
+static bool write_directly(struct websocket *ws, unsigned char *frame, size_t len)
+{
+    ssize_t n = send(ws->fd, frame, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            return false;
+        }
+        n = 0;
+    }
+    size_t n_taken = (size_t)n;
+    return n_taken == len ||
+           lws_write(ws->wsi, frame + n_taken, len - n_taken, LWS_WRITE_HTTP) >= 0;
+}
+
+static bool write_text(struct websocket *ws, unsigned char *payload, size_t len)
+{
+    if (ws->fd < 0) {
+        return lws_write(ws->wsi, payload, len, LWS_WRITE_TEXT) >= 0;
+    }
+    size_t n_header = write_header(payload, len);
+    return write_directly(ws, payload - n_header, n_header + len);
+}
+
 static bool transport_send(void *conn, char *payload, size_t len)
 {
     struct websocket *ws = conn;
@@ -74,7 +124,7 @@ static bool transport_send(void *conn, char *payload, size_t len)
         lws_callback_on_writable(ws->wsi);
         return false;
     }
-    if (lws_write(ws->wsi, (unsigned char *)payload, len, LWS_WRITE_TEXT) < 0) {
+    if (!write_text(ws, (unsigned char *)payload, len)) {
         cut(ws);
     }
     return true;
@@ -198,6 +248,7 @@ int websocket_on_established(const struct websocket_options *options, struct lws
         return -1;
     }
     ws->wsi = wsi;
+    ws->fd = lws_is_ssl(wsi) ? -1 : lws_get_socket_fd(wsi);
     ws->options = options;
     struct client *client = client_create(options->hub, &transport, ws);
     if (!client) {
