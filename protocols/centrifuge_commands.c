@@ -559,8 +559,8 @@ void centrifuge_receive(struct centrifuge_session *s, struct str message)
         bad_request(s);
         return;
     }
-    if (s->is_busy && str_eq(message, STR("{}"))) {
-        handle_pong(s); /* it has no order with commands, and its time is limited */
+    if (str_eq(message, STR("{}"))) {
+        handle_pong(s); /* most of what comes; in no order with commands, and in limited time */
         return;
     }
     if (s->is_busy) {
