@@ -10,7 +10,7 @@
 #include "hub/channel.h"
 #include "hub/client.h"
 
-#define TURN_MAX_US           5000
+#define TURN_MAX_US           1000
 #define SLICE_PLACES          64
 #define JOIN_MAX_PUBLICATIONS 64
 #define JOIN_MAX_BYTES        65536
