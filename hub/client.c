@@ -89,7 +89,7 @@ struct client *client_create(struct hub *hub, const struct client_transport *tra
     c->id[6] = (uint8_t)((c->id[6] & 0x0f) | 0x40); /* version 4 and variant of RFC 9562 */
     c->id[8] = (uint8_t)((c->id[8] & 0x3f) | 0x80);
     DL_APPEND(hub->clients, c);
-    hub->n_clients++;
+    trim_count(&hub->trim, ++hub->n_clients);
     deadline_arm(hub->deadlines, &c->deadline, hub->client_options->stale_close_delay_ms, on_stale);
     return c;
 }
@@ -132,6 +132,9 @@ void client_destroy(struct client *c)
     c->outbox = NULL;
     DL_DELETE(c->hub->clients, c);
     c->hub->n_clients--;
+    if (!c->hub->is_stopping) {
+        trim_count(&c->hub->trim, c->hub->n_clients);
+    }
     c->state = CLIENT_GONE;
     if (c->n_calls == 0) {
         free_client(c);

@@ -27,6 +27,7 @@ static void let_memory_go(struct hub *hub)
 {
     channel_memory_clear(&hub->memory);
     position_check_stop(&hub->position_check);
+    trim_stop(&hub->trim);
 }
 
 enum status hub_create(const struct hub_options *options, struct hub **ret_hub)
@@ -45,6 +46,7 @@ enum status hub_create(const struct hub_options *options, struct hub **ret_hub)
     rng_uuid(hub->node);
     channel_memory_init(&hub->memory, hub);
     position_check_init(&hub->position_check, hub);
+    trim_init(&hub->trim, hub->deadlines);
     buf_init(&hub->cork, MESSAGE_MAX_BYTES);
     buf_init(&hub->scratch, MESSAGE_MAX_BYTES);
     enum status status = fan_out_create(options->loop, channel_delivered, &hub->fan_out);
@@ -75,6 +77,7 @@ void hub_destroy(struct hub *hub)
 void hub_stop(struct hub *hub)
 {
     hub->is_stopping = true;
+    trim_stop(&hub->trim);
 }
 
 void hub_abandon(struct hub *hub)

@@ -2,6 +2,7 @@
 #ifndef BELFRY_HUB_HUB_INTERNAL_H
 #define BELFRY_HUB_HUB_INTERNAL_H
 
+#include "base/trim.h"
 #include "hub/channel_memory.h"
 #include "hub/client.h"
 #include "hub/fan_out.h"
@@ -29,6 +30,7 @@ struct hub {
 
     struct client *clients; /* a doubly linked list */
     size_t n_clients;       /* authenticated or not */
+    struct trim trim;       /* of their memory */
     size_t n_subscriptions;
     struct channel *channels; /* a hash by name */
     size_t n_channels;        /* without the idle ones */
