@@ -149,6 +149,8 @@ struct feed_result {
     bool is_completed;
     const struct feed_upstream_result *upstreams; /* of a refresh; in the configured order */
     size_t n_upstreams;
+    struct buf *answer; /* of a refresh: empty for the first of those who share the run; what done()
+                           leaves in it is there for the next ones. The hub does not look at it */
 };
 
 /* detail: for a refusal, what was wrong and what was expected; "" otherwise. STATUS_NOT_FOUND: no

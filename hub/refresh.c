@@ -16,6 +16,7 @@
 #include "hub/merge.h"
 
 #define SNAPSHOT_MAX_BYTES ((size_t)32 << 20)
+#define ANSWER_MAX_BYTES   ((size_t)64 << 20)
 #define KEEP_ALIVE_MAX_MS  INT64_C(3600000)
 
 enum refresh_state {
@@ -444,6 +445,8 @@ static void answer(struct refresh *r)
     for (size_t i = 0; i < r->n_parts; i++) {
         upstreams[i] = r->parts[i].result;
     }
+    struct buf shared;
+    buf_init(&shared, ANSWER_MAX_BYTES);
     struct feed_result result = {
         .feed = str_of(feed_options(r->feed)->name),
         .params = feed_instance_params(r->instance),
@@ -455,6 +458,7 @@ static void answer(struct refresh *r)
         .is_completed = r->is_completed,
         .upstreams = upstreams,
         .n_upstreams = r->n_parts,
+        .answer = &shared,
     };
     while (r->waiters) {
         struct refresh_waiter *w = r->waiters;
@@ -462,6 +466,7 @@ static void answer(struct refresh *r)
         w->done(w->arg, r->status, r->detail, r->status == STATUS_OK ? &result : NULL);
         free(w);
     }
+    buf_release(&shared);
     free(upstreams);
 }
 

@@ -50,33 +50,40 @@ static void append_snapshot(struct buf *out, const struct feed_result *result)
     buf_append(out, result->data);
 }
 
-static void answer(struct http_request *request, enum status status, const char *detail,
-                   const struct feed_result *result, bool is_refresh)
+/* Written once for all who share the run. */
+static void write_refreshed(struct buf *out, const struct feed_result *result)
 {
-    if (status != STATUS_OK) {
-        api_reply_error(request, status, detail);
-        return;
-    }
-    struct buf body = api_begin_result();
-    buf_append_char(&body, '{');
-    append_snapshot(&body, result);
-    if (is_refresh) {
-        buf_printf(&body, ",\"changed\":%s", result->is_changed ? "true" : "false");
-        append_upstreams(&body, result);
-    }
-    buf_append_char(&body, '}');
-    api_reply_result(request, &body);
+    buf_literal(out, "{\"result\":{");
+    append_snapshot(out, result);
+    buf_printf(out, ",\"changed\":%s", result->is_changed ? "true" : "false");
+    append_upstreams(out, result);
+    buf_literal(out, "}}");
 }
 
 static void refreshed(void *arg, enum status status, const char *detail,
                       const struct feed_result *result)
 {
-    answer(arg, status, detail, result, true);
+    if (status != STATUS_OK) {
+        api_reply_error(arg, status, detail);
+        return;
+    }
+    if (result->answer->len == 0) {
+        write_refreshed(result->answer, result);
+    }
+    api_reply_text(arg, result->answer);
 }
 
 static void got(void *arg, enum status status, const char *detail, const struct feed_result *result)
 {
-    answer(arg, status, detail, result, false);
+    if (status != STATUS_OK) {
+        api_reply_error(arg, status, detail);
+        return;
+    }
+    struct buf body = api_begin_result();
+    buf_append_char(&body, '{');
+    append_snapshot(&body, result);
+    buf_append_char(&body, '}');
+    api_reply_result(arg, &body);
 }
 
 typedef void (*feed_call_fn)(struct hub *hub, struct str feed, struct str params, feed_done_fn done,

@@ -49,6 +49,15 @@ void api_reply_bad(struct http_request *request, const char *text)
                                              .body = str_of(text)});
 }
 
+void api_reply_text(struct http_request *request, const struct buf *text)
+{
+    if (buf_failed(text)) {
+        api_reply_error(request, STATUS_INTERNAL, "the answer is too large");
+    } else {
+        reply_json(request, 200, buf_str(text));
+    }
+}
+
 struct buf api_begin_result(void)
 {
     struct buf body;
@@ -60,10 +69,6 @@ struct buf api_begin_result(void)
 void api_reply_result(struct http_request *request, struct buf *body)
 {
     buf_append_char(body, '}');
-    if (buf_failed(body)) {
-        api_reply_error(request, STATUS_INTERNAL, "the answer is too large");
-    } else {
-        reply_json(request, 200, buf_str(body));
-    }
+    api_reply_text(request, body);
     buf_release(body);
 }

@@ -15,9 +15,10 @@ void api_reply_error(struct http_request *request, enum status status, const cha
 void api_append_error(struct buf *out, enum status status, const char *detail);
 /* Of a request that is not understood: 400 with plain text. */
 void api_reply_bad(struct http_request *request, const char *text);
-/* result: the whole body; is released. */
+/* body: of api_begin_result(), with the result's value appended; is released. */
 void api_reply_result(struct http_request *request, struct buf *body);
-/* {"result":{}} with what write() appends. */
 struct buf api_begin_result(void);
+/* text: a whole body that others may get, too. */
+void api_reply_text(struct http_request *request, const struct buf *text);
 
 #endif
