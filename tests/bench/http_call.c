@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/* The least of HTTP/1.1 that both the hub and the test upstream answer with: a status line,
- * Content-Length, a body. What does not fit is refused rather than guessed. */
 #include "tests/bench/http_call.h"
 
 #include <arpa/inet.h>
@@ -12,6 +10,7 @@
 #include <unistd.h>
 
 #include "tests/bench/cli.h"
+#include "tests/bench/http_answer.h"
 
 #define ANSWER_MAX_BYTES (16u << 20)
 #define READ_BYTES       65536
@@ -61,48 +60,16 @@ static void read_more(struct http_call *c)
     c->answer.len += n > 0 ? (size_t)n : 0;
 }
 
-/* The head with its empty line, once it is there. */
-static bool find_head(struct str answer, struct str *ret_head)
-{
-    const char *end = answer.len > 0 ? memmem(answer.ptr, answer.len, "\r\n\r\n", 4) : NULL;
-    if (!end) {
-        return false;
-    }
-    *ret_head = str_head(answer, (size_t)(end - answer.ptr) + 4);
-    return true;
-}
-
-static size_t content_length(struct str head)
-{
-    struct str name = STR("content-length:");
-    struct str rest = head;
-    for (ptrdiff_t end; (end = str_find(rest, '\r')) > 0; rest = str_tail(rest, (size_t)end + 2)) {
-        struct str line = str_head(rest, (size_t)end);
-        uint64_t length;
-        if (str_eq_nocase(str_head(line, name.len), name) &&
-            str_to_u64(str_trim(str_tail(line, name.len)), &length) && length < ANSWER_MAX_BYTES) {
-            return length;
-        }
-    }
-    fail("an answer without a usable Content-Length: %.*s", STR_ARG(head));
-}
-
 struct str http_call(struct http_call *c, struct str request)
 {
-    struct str head;
+    struct http_answer answer;
     buf_clear(&c->answer);
     send_all(c->fd, request);
-    while (!find_head(buf_str(&c->answer), &head)) {
+    while (!http_answer_read(buf_str(&c->answer), &answer)) {
         read_more(c);
     }
-    size_t head_bytes = head.len;
-    size_t length = content_length(head);
-    while (c->answer.len < head_bytes + length) {
-        read_more(c);
+    if (answer.status != 200 || c->answer.len > answer.size) {
+        fail("not the answer to expect: %.*s", STR_ARG(buf_str(&c->answer)));
     }
-    struct str answer = buf_str(&c->answer);
-    if (!str_starts_with(answer, STR("HTTP/1.1 200")) || answer.len > head_bytes + length) {
-        fail("not the answer to expect: %.*s", STR_ARG(answer));
-    }
-    return str_tail(answer, head_bytes);
+    return answer.body;
 }
