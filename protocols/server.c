@@ -13,6 +13,7 @@
 #include "protocols/http.h"
 #include "protocols/listener.h"
 #include "protocols/routes.h"
+#include "protocols/tls.h"
 #include "protocols/websocket.h"
 
 /* Descriptors for everything but clients: upstreams, database, loop. */
@@ -22,6 +23,11 @@
 
 /* Small, because every idle connection keeps it; larger messages come in pieces. */
 #define RX_BUFFER_SIZE 256
+
+/* What is read at once. A whole TLS record has room, so that OpenSSL keeps nothing back that the
+ * loop would not be woken for: libwebsockets 4.1 forgets such bytes on libuv, and a large upload
+ * stands still. One for all connections. */
+#define READ_BUFFER_SIZE (16384 + 256)
 
 struct server {
     const struct server_options *options;
@@ -95,6 +101,20 @@ static int on_websocket(struct server *s, struct lws *wsi, enum lws_callback_rea
     }
 }
 
+/* Certificate and key are loaded here, not by libwebsockets: it would rename files that end in .upd
+ * over them, ask the terminal for passphrases, and allow one elliptic curve only. */
+static int on_tls_context(const struct server *s, void *context)
+{
+    struct tls_problem problem;
+    enum status status = tls_set_up(context, &s->options->http_server.tls, &problem);
+    if (status != STATUS_OK) {
+        log_error("server", "tls_not_set_up", log_s("key", problem.key),
+                  log_s("file", problem.file), log_s("expected", problem.expected));
+        return -1;
+    }
+    return 0;
+}
+
 static int on_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                        size_t len)
 {
@@ -104,6 +124,7 @@ static int on_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
         return 0;
     }
     switch (reason) {
+    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS: return on_tls_context(s, user);
     case LWS_CALLBACK_RAW_ADOPT: /* CONNECT would become a raw connection without a timeout */
     case LWS_CALLBACK_RAW_RX: return -1;
     case LWS_CALLBACK_WSI_CREATE: s->n_connections++; return 0;
@@ -168,16 +189,25 @@ static size_t raise_descriptor_limit(void)
     return (size_t)limit.rlim_cur;
 }
 
+/* libwebsockets asks both its context and its vhost. */
+static uint64_t tls_flags(const struct server *s)
+{
+    return s->options->http_server.tls.enabled
+               ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT | LWS_SERVER_OPTION_CREATE_VHOST_SSL_CTX |
+                     LWS_SERVER_OPTION_DISABLE_OS_CA_CERTS
+               : 0;
+}
+
 static enum status create_context(struct server *s, struct loop *loop)
 {
     void *foreign_loops[] = {loop_uv(loop)};
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
+        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | tls_flags(s),
         .foreign_loops = foreign_loops,
         .pcontext = &s->context,
         .user = s,
-        .pt_serv_buf_size = 8192,
+        .pt_serv_buf_size = READ_BUFFER_SIZE,
         .max_http_header_data = 8192,
         .timeout_secs = 10,
         .server_string = "belfry",
@@ -197,6 +227,7 @@ static enum status create_vhost(struct server *s)
 {
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .options = tls_flags(s),
         .vhost_name = "belfry",
         .protocols = protocols,
         .mounts = &mount,
@@ -235,7 +266,8 @@ static void on_accepted(void *arg, int fd)
     struct server *s = arg;
     lws_sockfd_type socket = fd;
     if (!lws_adopt_socket_vhost(s->vhost, socket)) {
-        log_warn("server", "not_adopted"); /* libwebsockets has closed it */
+        /* libwebsockets has closed it: mostly a peer that does not speak TLS. */
+        log_debug("server", "not_adopted");
     }
 }
 
@@ -287,6 +319,7 @@ enum status server_create(struct loop *loop, struct deadlines *deadlines, struct
         .n_under_way = &s->n_requests,
     };
     s->websocket = (struct websocket_options){
+        .loop = loop,
         .hub = hub,
         .message_size_limit = (size_t)options->websocket.message_size_limit,
         .path = options->websocket.handler_prefix,

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "protocols/tls.h"
+
 #define SHAPE(name, type, fields_, ...)                                                            \
     const struct config_shape name = {.size = sizeof(struct type),                                 \
                                       .fields = fields_,                                           \
@@ -20,6 +22,34 @@ static const char *accept_address(const void *place)
                    inet_pton(AF_INET6, text, address) == 1;
     return is_good ? NULL : "an IPv4 or IPv6 address, or \"\" for all";
 }
+
+static const struct config_field http_tls_fields[] = {
+    {.key = "enabled",
+     .type = CONFIG_BOOL,
+     .offset = offsetof(struct http_tls_options, enabled),
+     .fallback = "false",
+     .doc = "The port speaks TLS (1.2 and 1.3), and nothing else."},
+    {.key = "cert_pem_file",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct http_tls_options, cert_pem_file),
+     .fallback = "",
+     .doc = "The file of the certificate in PEM, followed by those that lead to its authority."},
+    {.key = "key_pem_file",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct http_tls_options, key_pem_file),
+     .fallback = "",
+     .doc = "The file of its private key in PEM, without a passphrase."},
+};
+
+static void check_tls(struct config_reader *reader, void *object)
+{
+    const struct http_tls_options *options = object;
+    struct tls_problem problem;
+    if (options->enabled && tls_check_files(options, &problem) == STATUS_INVALID) {
+        config_complain(reader, problem.key, NULL, problem.expected);
+    }
+}
+SHAPE(http_tls_options_shape, http_tls_options, http_tls_fields, .check = check_tls);
 
 static const struct config_field http_server_fields[] = {
     {.key = "address",
@@ -50,6 +80,11 @@ static const struct config_field http_server_fields[] = {
      .min = 100,
      .max = 3600000,
      .doc = "For all of a request's body to arrive."},
+    {.key = "tls",
+     .type = CONFIG_OBJECT,
+     .offset = offsetof(struct http_server_options, tls),
+     .shape = &http_tls_options_shape,
+     .doc = "TLS on the port."},
 };
 SHAPE(http_server_options_shape, http_server_options, http_server_fields, .check = NULL);
 

@@ -5,11 +5,18 @@
 
 #include "base/config.h"
 
+struct http_tls_options {
+    bool enabled;
+    char *cert_pem_file;
+    char *key_pem_file;
+};
+
 struct http_server_options {
     char *address;
     int64_t port;
     int64_t max_request_body_size;
     int64_t body_timeout_ms;
+    struct http_tls_options tls;
 };
 
 struct http_api_options {

@@ -19,6 +19,7 @@
 #include "protocols/headers.h"
 #include "protocols/http.h"
 #include "protocols/origin.h"
+#include "protocols/reading.h"
 
 _Static_assert(LWS_PRE <= FRAME_HEADROOM, "libwebsockets writes its header in front of a frame");
 
@@ -37,12 +38,12 @@ _Static_assert(LWS_PRE <= FRAME_HEADROOM, "libwebsockets writes its header in fr
 struct websocket {
     struct lws *wsi; /* NULL: gone, but a command is still under way */
     int fd;          /* -1: TLS, what is written goes through libwebsockets */
+    bool is_closing; /* a Close frame is on its way: nothing may follow */
     const struct websocket_options *options;
     struct centrifuge_session session;
     struct buf *message;          /* the part of a message that has come; NULL mostly */
     const struct disconnect *why; /* the close that is wanted */
-    bool is_closing;              /* a Close frame is on its way: nothing may follow */
-    bool is_paused;               /* not read from */
+    struct reading_stop *stop;    /* while it is not read from; NULL mostly */
 };
 
 /* On top of the hub's client and what libwebsockets keeps. */
@@ -233,10 +234,8 @@ static void on_session_idle(struct centrifuge_session *session)
     struct websocket *ws = container_of(session, struct websocket, session);
     if (session->is_closed) {
         free(ws);
-    } else if (ws->is_paused && !ws->is_closing) {
-        ws->is_paused = false;
-        lws_rx_flow_control(ws->wsi, 1);
-        lws_cancel_service(lws_get_context(ws->wsi)); /* for what it has read already */
+    } else if (!ws->is_closing) {
+        reading_resume(&ws->stop);
     }
 }
 
@@ -269,6 +268,7 @@ void websocket_on_closed(struct websocket **slot)
     }
     ws->is_closing = true;
     ws->wsi = NULL;
+    reading_forget(&ws->stop);
     free_message(ws);
     if (centrifuge_close(&ws->session)) {
         free(ws);
@@ -300,9 +300,8 @@ static void receive_message(struct websocket *ws, struct str message)
     }
     centrifuge_receive(&ws->session, message);
     bool is_far_ahead = centrifuge_waiting_bytes(&ws->session) > WAITING_PAUSE_BYTES;
-    if (is_far_ahead && !ws->is_paused) {
-        ws->is_paused = true;
-        lws_rx_flow_control(ws->wsi, 0);
+    if (is_far_ahead && !ws->stop) {
+        ws->stop = reading_stop(ws->options->loop, ws->wsi);
     }
 }
 

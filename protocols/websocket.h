@@ -9,6 +9,7 @@ struct lws;
 struct websocket;
 
 struct websocket_options {
+    struct loop *loop;
     struct hub *hub;
     size_t message_size_limit;
     const char *path; /* "/connection/websocket" */

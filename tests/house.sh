@@ -44,7 +44,7 @@ home libwebsockets protocols
 home curl/ upstreams
 home sqlite3 storage
 home jansson base
-home openssl/ hub
+home openssl/ hub protocols
 
 while IFS= read -r line; do
     offend "$line: unbounded or unchecked"

@@ -22,9 +22,16 @@ import { within } from './process.mjs';
 const lastContext = new WeakMap();
 const inboxes = new WeakMap();
 
+/** WebSocket that trusts this certificate. */
+function trusting(ca) {
+  return class extends WebSocket {
+    constructor(url, protocols) { super(url, protocols, { ca }); }
+  };
+}
+
 export function newClient(t, hub, options = {}) {
   const client = new Centrifuge(hub.wsUrl ?? hub, {
-    websocket: WebSocket,
+    websocket: hub.ca ? trusting(hub.ca) : WebSocket,
     minReconnectDelay: 20,
     maxReconnectDelay: 200,
     ...options,
@@ -105,7 +112,7 @@ export function publicationsSoFar(sub) {
  *    socket.ws                     the `ws` object
  *  A refused handshake rejects with error.status. */
 export function rawSocket(t, hub, { headers = {}, path = '/connection/websocket', protocols = [] } = {}) {
-  const ws = new WebSocket(`ws://127.0.0.1:${hub.port}${path}`, protocols, { headers, perMessageDeflate: false });
+  const ws = new WebSocket(new URL(path, hub.wsUrl), protocols, { headers, perMessageDeflate: false, ca: hub.ca });
   const waiting = [];
   const takers = [];
   let isClosed = false;

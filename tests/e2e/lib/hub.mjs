@@ -4,7 +4,7 @@
 //       t: the context of node:test, which ends the hub and removes its folder after the test; or null
 //       config: merged over defaultConfig() below; http_server.port 0 = a free port
 //       env: further environment; args: further arguments; dir: a folder to use and keep;
-//       wrapper: ['valgrind', ...] put before the program
+//       wrapper: ['valgrind', ...] put before the program; ca: the certificate of a hub whose config says TLS
 //
 //   hub.port  hub.url 'http://127.0.0.1:PORT'  hub.wsUrl 'ws://.../connection/websocket'
 //   hub.dir   its folder: belfry.json, belfry.sqlite     hub.pid   hub.key   the API key
@@ -75,8 +75,9 @@ class Hub {
   get pid() { return this.#child.pid; }
   get lines() { return this.#child.lines; }
   get key() { return this.#config.http_api.key; }
-  get url() { return `http://127.0.0.1:${this.port}`; }
-  get wsUrl() { return `ws://127.0.0.1:${this.port}/connection/websocket`; }
+  get ca() { return this.#options.ca; }
+  get url() { return `${this.ca ? 'https' : 'http'}://127.0.0.1:${this.port}`; }
+  get wsUrl() { return `${this.ca ? 'wss' : 'ws'}://127.0.0.1:${this.port}/connection/websocket`; }
 
   async start() {
     const { env, args = [], wrapper = [] } = this.#options;
@@ -92,7 +93,7 @@ class Hub {
 
   waitForLine(matches, options) { return this.#child.waitForLine(matches, options); }
 
-  request(method, path, options) { return request(this.port, method, path, options); }
+  request(method, path, options) { return request(this.port, method, path, { ca: this.ca, ...options }); }
 
   api(method, body = {}, { key = this.key, headers = {} } = {}) {
     const auth = key === null ? {} : { 'x-api-key': key };

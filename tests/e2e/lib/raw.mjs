@@ -1,6 +1,6 @@
 // TCP connections and WebSocket frames made by hand, for what no client library would send.
 //
-//   const tcp = await openTcp(hub);              // ended before the hub is
+//   const tcp = await openTcp(hub);              // ended before the hub is; TLS if the hub has it
 //   tcp.write(bytes | text)                     // text: one byte per character; may be awaited: until the kernel has them, or the
 //                                                  connection has ended
 //   tcp.write(head('POST', '/api/info', { 'Content-Length': 2 }) + '{}')
@@ -18,6 +18,7 @@
 //   await ws.say({ id: 1, connect: {} }) -> the next reply: sends one text frame, awaits one
 import assert from 'node:assert/strict';
 import net from 'node:net';
+import tls from 'node:tls';
 
 import { within } from './process.mjs';
 
@@ -116,6 +117,7 @@ class Tcp {
         if (n !== undefined) {
           const part = this.#bytes.subarray(0, n);
           this.#bytes = this.#bytes.subarray(n);
+          this.#wake = () => {}; // more may come before the await is over
           resolve(part);
         } else if (this.#isEnded) {
           reject(new Error(`the connection ended before ${what}, after ${JSON.stringify(this.#bytes.toString('latin1'))}`));
@@ -180,10 +182,11 @@ class Tcp {
 export function openTcp(hub) {
   return new Promise((resolve, reject) => {
     // Half open: what the hub does at its side's end must not depend on ours.
-    const socket = net.connect({ port: hub.port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true });
+    const options = { port: hub.port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true, ca: hub.ca };
+    const socket = hub.ca ? tls.connect(options) : net.connect(options);
     hub.atEnd(() => socket.destroy()); // it answers no Close, and a hub that ends waits for the answer
     socket.once('error', reject);
-    socket.once('connect', () => resolve(new Tcp(socket)));
+    socket.once(hub.ca ? 'secureConnect' : 'connect', () => resolve(new Tcp(socket)));
   });
 }
 

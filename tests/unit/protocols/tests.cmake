@@ -1,3 +1,3 @@
-foreach(module api_params centrifuge_commands centrifuge_frames errors handshake http_head origin)
+foreach(module api_params centrifuge_commands centrifuge_frames errors handshake http_head origin server_options)
     belfry_unit_test(protocols ${module})
 endforeach()
