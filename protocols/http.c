@@ -16,22 +16,24 @@
 /* libwebsockets itself takes no more than max_http_header_data. */
 #define HEAD_MAX_BYTES  8448
 #define REPLY_MAX_BYTES ((size_t)256 << 20)
-#define REPLY_WRITE_MS  15000
 #define REPLY_READ_S    60
 
 /* A refused request's connection is closed when its body has been read, or after this long: closing
  * over unread bytes would reset the connection, and the client would not see why. */
 #define LINGER_MS 5000
 
+#define WAKE_UP_MS 1000
+
 enum http_state {
     HTTP_READING, /* the body */
     HTTP_HANDLING,
-    HTTP_ANSWERED, /* the reply waits to be written */
+    HTTP_ANSWERED, /* the reply waits for the tail of the loop */
     HTTP_REFUSED,  /* the reply is written; what still comes of the request is thrown away */
 };
 
 struct http_request {
-    struct lws *wsi; /* NULL: the client has gone */
+    struct lws *wsi;            /* NULL: the client has gone */
+    struct http_request **slot; /* where the connection keeps it */
     const struct http_options *options;
     enum http_state state;
     enum http_method method;
@@ -45,6 +47,7 @@ struct http_request {
     struct buf body;
     struct buf reply; /* LWS_PRE bytes, then the text */
     struct deadline deadline;
+    struct deferred answer;
     char texts[HEAD_MAX_BYTES];
 };
 
@@ -77,6 +80,7 @@ static void free_request(struct http_request *r)
 {
     *r->options->n_under_way -= is_under_way(r);
     deadline_disarm(r->options->deadlines, &r->deadline);
+    loop_undefer(r->options->loop, &r->answer);
     buf_release(&r->body);
     buf_release(&r->reply);
     free(r);
@@ -166,44 +170,83 @@ static bool check_head(struct http_request *r)
     return true;
 }
 
-/* --- going through --- */
+/* --- the answer --- */
 
-static int write_reply(struct http_request **slot)
+static void wake_up(struct deadline *deadline)
 {
-    struct http_request *r = *slot;
-    struct lws *wsi = r->wsi;
-    bool closes = r->closes;
-    unsigned char *text = (unsigned char *)r->reply.ptr + LWS_PRE;
-    size_t len = r->reply.len - LWS_PRE;
-    int n_written = lws_write(wsi, text, len, LWS_WRITE_HTTP_FINAL);
-    *slot = NULL;
-    free_request(r);
-    if (lws_partial_buffered(wsi)) { /* a client that does not read shall not stay for ever */
-        lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, REPLY_READ_S);
-    }
-    if (n_written < 0 || closes) {
-        return -1;
-    }
-    return lws_http_transaction_completed(wsi) ? -1 : 0;
+    struct http_wake_up *w = container_of(deadline, struct http_wake_up, deadline);
+    lws_cancel_service(w->context);
 }
 
+/* libwebsockets looks at its timers, and at what it has read ahead, only after an event of its own.
+ * What it has read ahead (a request behind the one that is answered) must not wait; the timeouts,
+ * of many seconds, may. */
+static void remind_libwebsockets(const struct http_options *options, struct lws_context *context)
+{
+    struct http_wake_up *w = options->wake_up;
+    if (lws_service_adjust_timeout(context, 1, 0) == 0) {
+        lws_cancel_service(context);
+    } else if (!deadline_armed(&w->deadline)) {
+        w->context = context;
+        deadline_arm(options->deadlines, &w->deadline, WAKE_UP_MS, wake_up);
+    }
+}
+
+/* False: the connection is to end. libwebsockets waits until the socket is writable before it reads
+ * the next request. It has no reason to, and with libuv this takes six system calls and a turn of
+ * the loop, so it is told at once. */
+static bool complete_transaction(struct lws *wsi)
+{
+    bool has_rest = lws_partial_buffered(wsi);
+    if (has_rest) { /* a client that does not read shall not stay for ever */
+        lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, REPLY_READ_S);
+    }
+    if (lws_http_transaction_completed(wsi)) {
+        return false;
+    }
+    if (!has_rest) {
+        struct lws_pollfd writable = {
+            .fd = lws_get_socket_fd(wsi), .events = LWS_POLLOUT, .revents = LWS_POLLOUT};
+        lws_service_fd(lws_get_context(wsi), &writable);
+    }
+    return true;
+}
+
+/* Never from inside a callback of libwebsockets for this connection: behind a body it would not
+ * find its way to the next request. */
+static void write_reply(struct http_request *r)
+{
+    const struct http_options *options = r->options;
+    struct lws *wsi = r->wsi;
+    struct lws_context *context = lws_get_context(wsi);
+    bool closes = r->closes;
+    int n_written = lws_write(wsi, (unsigned char *)r->reply.ptr + LWS_PRE, r->reply.len - LWS_PRE,
+                              LWS_WRITE_HTTP_FINAL);
+    *r->slot = NULL;
+    free_request(r);
+    if (n_written < 0 || closes || !complete_transaction(wsi)) {
+        lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, LWS_TO_KILL_SYNC);
+    }
+    remind_libwebsockets(options, context);
+}
+
+static void on_answer(void *arg)
+{
+    write_reply(arg);
+}
+
+/* --- going through --- */
+
+/* The handler may answer inside of it: the reply is then written at the tail of the loop. */
 static void hand_over(struct http_request *r)
 {
     r->state = HTTP_HANDLING;
     (*r->options->n_under_way)++;
     deadline_disarm(r->options->deadlines, &r->deadline);
     lws_set_timeout(r->wsi, NO_PENDING_TIMEOUT, 0); /* the handler has its own deadline */
-    r->options->handler(r->options->arg, r);
-}
-
-/* A request without a body is answered from inside the callback, if the handler does so. */
-static int dispatch(struct http_request **slot)
-{
-    struct http_request *r = *slot;
     r->is_in_callback = true;
-    hand_over(r);
+    r->options->handler(r->options->arg, r);
     r->is_in_callback = false;
-    return r->state == HTTP_ANSWERED ? write_reply(slot) : 0;
 }
 
 /* A connection that does not move any more. Armed from outside libwebsockets, its own timeout asks
@@ -240,20 +283,20 @@ int http_on_request(const struct http_options *options, struct lws *wsi, struct 
         return -1;
     }
     r->wsi = wsi;
+    r->slot = slot;
     r->options = options;
+    r->answer = (struct deferred){.fn = on_answer, .arg = r};
     r->head = (struct headers){.bytes = r->texts, .size = sizeof(r->texts)};
     buf_init(&r->body, options->max_body_size + 1);
     buf_init(&r->reply, REPLY_MAX_BYTES);
     *slot = r;
     read_head(r);
-    r->is_in_callback = true;
-    bool goes_on = check_head(r);
-    r->is_in_callback = false;
-    if (!goes_on) {
+    if (!check_head(r)) {
         return refuse(r);
     }
     if (r->content_length == 0 && !method_has_body(r->method)) {
-        return dispatch(slot);
+        hand_over(r);
+        return 0;
     }
     deadline_arm(options->deadlines, &r->deadline, options->body_timeout_ms, on_deadline);
     return 0;
@@ -276,25 +319,17 @@ int http_on_body(struct http_request *r, struct str piece)
     return buf_failed(&r->body) ? -1 : 0;
 }
 
-/* A request that is sent right behind a POST, before its answer, cannot be had from
+/* A POST that is sent right behind another request, before its answer, cannot be had from
  * libwebsockets 4.1: it takes the next head for a body, and comes here again and again without
- * consuming anything - for ever, if the transaction is completed from inside this callback. So the
- * answer is always written from WRITEABLE, and a second call ends the connection: clients do not
- * pipeline behind a POST (RFC 9112 section 9.3.2), or try again. */
-int http_on_body_complete(struct http_request **slot)
+ * consuming anything. A second call ends the connection: clients do not pipeline behind a POST (RFC
+ * 9112 section 9.3.2), or try again. */
+int http_on_body_complete(struct http_request *r)
 {
-    struct http_request *r = *slot;
     if (!r || r->state != HTTP_READING) {
         return -1;
     }
     hand_over(r);
     return 0;
-}
-
-int http_on_writeable(struct http_request **slot)
-{
-    struct http_request *r = *slot;
-    return r && r->state == HTTP_ANSWERED ? write_reply(slot) : 0;
 }
 
 void http_on_closed(struct http_request **slot)
@@ -327,12 +362,14 @@ void http_reply(struct http_request *r, const struct http_reply *reply)
         http_reply(r, &(struct http_reply){.status = 500});
         return;
     }
-    if (r->state == HTTP_HANDLING) {
-        r->state = HTTP_ANSWERED;
+    if (r->state != HTTP_HANDLING) { /* refuse() writes it */
+        return;
     }
-    if (!r->is_in_callback) {
-        deadline_arm(r->options->deadlines, &r->deadline, REPLY_WRITE_MS, on_deadline);
-        lws_callback_on_writable(r->wsi);
+    r->state = HTTP_ANSWERED;
+    if (r->is_in_callback) {
+        loop_defer(r->options->loop, &r->answer);
+    } else {
+        write_reply(r);
     }
 }
 

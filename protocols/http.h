@@ -8,6 +8,7 @@
 #include "base/str.h"
 
 struct lws;
+struct lws_context;
 struct http_request;
 
 enum http_method {
@@ -33,13 +34,21 @@ enum http_header {
 /* Must call http_reply() once, from inside or later. */
 typedef void (*http_handler_fn)(void *arg, struct http_request *request);
 
+/* Zero-initialise it; disarm the deadline at the end. */
+struct http_wake_up {
+    struct deadline deadline;
+    struct lws_context *context;
+};
+
 struct http_options {
+    struct loop *loop;
     struct deadlines *deadlines;
     size_t max_body_size;
     int64_t body_timeout_ms; /* for all of a body to arrive */
     http_handler_fn handler;
     void *arg;
     size_t *n_under_way; /* counts requests between handler and written reply */
+    struct http_wake_up *wake_up;
 };
 
 /* Of the request; empty where absent. Valid until http_reply(). */
@@ -65,8 +74,7 @@ void http_reply(struct http_request *request, const struct http_reply *reply);
 int http_on_request(const struct http_options *options, struct lws *wsi,
                     struct http_request **slot);
 int http_on_body(struct http_request *request, struct str piece);
-int http_on_body_complete(struct http_request **slot);
-int http_on_writeable(struct http_request **slot);
+int http_on_body_complete(struct http_request *request);
 void http_on_closed(struct http_request **slot);
 
 /* Writes a small complete reply to an upgrade that is refused: libwebsockets then waits for the

@@ -40,6 +40,7 @@ struct server {
     bool is_closed;
     struct routes routes;
     struct http_options http;
+    struct http_wake_up wake_up;
     struct websocket_options websocket;
 };
 
@@ -64,8 +65,7 @@ static int on_http(struct server *s, struct lws *wsi, enum lws_callback_reasons 
         return slots->request ? -1 : 0; /* pipelined behind a request that is under way */
     case LWS_CALLBACK_HTTP: return http_on_request(&s->http, wsi, &slots->request);
     case LWS_CALLBACK_HTTP_BODY: return http_on_body(slots->request, bytes_of(in, len));
-    case LWS_CALLBACK_HTTP_BODY_COMPLETION: return http_on_body_complete(&slots->request);
-    case LWS_CALLBACK_HTTP_WRITEABLE: return http_on_writeable(&slots->request);
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION: return http_on_body_complete(slots->request);
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
     case LWS_CALLBACK_CLOSED_HTTP:
         if (slots) {
@@ -133,7 +133,6 @@ static int on_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
     case LWS_CALLBACK_HTTP:
     case LWS_CALLBACK_HTTP_BODY:
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-    case LWS_CALLBACK_HTTP_WRITEABLE:
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
     case LWS_CALLBACK_CLOSED_HTTP: return on_http(s, wsi, reason, user, in, len);
     default: return on_websocket(s, wsi, reason, user, in, len);
@@ -311,12 +310,14 @@ enum status server_create(struct loop *loop, struct deadlines *deadlines, struct
         .metrics = {hub, storage, loop, clock_wall_ms()},
     };
     s->http = (struct http_options){
+        .loop = loop,
         .deadlines = deadlines,
         .max_body_size = (size_t)options->http_server.max_request_body_size,
         .body_timeout_ms = options->http_server.body_timeout_ms,
         .handler = routes_handle,
         .arg = &s->routes,
         .n_under_way = &s->n_requests,
+        .wake_up = &s->wake_up,
     };
     s->websocket = (struct websocket_options){
         .loop = loop,
@@ -365,6 +366,7 @@ void server_close(struct server *s)
     s->is_closed = true;
     listener_destroy(s->listener);
     s->listener = NULL;
+    deadline_disarm(s->http.deadlines, &s->wake_up.deadline);
     if (s->context) {
         lws_context_destroy(s->context);
     }

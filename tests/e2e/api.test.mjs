@@ -588,6 +588,41 @@ describe('connections', { concurrency: true }, () => {
     });
   }
 
+  test('GETs in the same segment behind a POST that is answered at once are answered too', async t => {
+    const hub = await startApiHub(t);
+    const tcp = await openTcp(hub);
+    await tcp.write(postInfo('{}') + head('GET', '/health').repeat(3));
+    assert.equal((await tcp.response()).json.result.nodes.length, 1);
+    for (let i = 0; i < 3; i++) assert.equal((await tcp.response()).text, '{}');
+    await tcp.write(postInfo('{}'));
+    assert.equal((await tcp.response()).status, 200, 'and the connection goes on');
+  });
+
+  test('who ends the own side right behind a POST is answered', async t => {
+    const hub = await startApiHub(t);
+    const tcp = await openTcp(hub);
+    tcp.write(postInfo('{}'));
+    tcp.end();
+    assert.equal((await tcp.response()).status, 200);
+    await tcp.closed;
+  });
+
+  test('a reply larger than the socket takes waits for its reader, and the connection goes on', async t => {
+    const hub = await startApiHub(t);
+    const data = 'x'.repeat(900_000);
+    for (let i = 0; i < 5; i++) await hub.call('publish', { channel: 'log:1', data });
+    const tcp = await openTcp(hub);
+    const body = JSON.stringify({ channel: 'log:1', limit: -1 });
+    const request = head('POST', '/api/history', { ...KEY, 'Content-Length': body.length }) + body;
+    for (let i = 0; i < 2; i++) {
+      tcp.pause();
+      await tcp.write(request);
+      await assertServes(hub);
+      tcp.resume();
+      assert.deepEqual((await tcp.response()).json.result.publications.map(one => one.data.length), Array(5).fill(data.length));
+    }
+  });
+
   test('a request pipelined behind one that is under way does no harm', async t => {
     const gate = await startGate(t);
     const hub = await startFeedHub(t, gate);
