@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "protocols/headers.h"
 #include "protocols/http_head.h"
+#include "protocols/poll_mask.h"
 
 /* libwebsockets itself takes no more than max_http_header_data. */
 #define HEAD_MAX_BYTES  8448
@@ -193,8 +194,8 @@ static void remind_libwebsockets(const struct http_options *options, struct lws_
 }
 
 /* False: the connection is to end. libwebsockets waits until the socket is writable before it reads
- * the next request. It has no reason to, and with libuv this takes six system calls and a turn of
- * the loop, so it is told at once. */
+ * the next request. It has no reason to, and this takes a turn of the loop, so it is told at once.
+ */
 static bool complete_transaction(struct lws *wsi)
 {
     bool has_rest = lws_partial_buffered(wsi);
@@ -224,7 +225,10 @@ static void write_reply(struct http_request *r)
                               LWS_WRITE_HTTP_FINAL);
     *r->slot = NULL;
     free_request(r);
-    if (n_written < 0 || closes || !complete_transaction(wsi)) {
+    poll_mask_hold();
+    bool goes_on = n_written >= 0 && !closes && complete_transaction(wsi);
+    poll_mask_release();
+    if (!goes_on) {
         lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, LWS_TO_KILL_SYNC);
     }
     remind_libwebsockets(options, context);

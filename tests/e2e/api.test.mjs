@@ -623,6 +623,12 @@ describe('connections', { concurrency: true }, () => {
     }
   });
 
+  test('libwebsockets changes event masks through poll_mask.c', async t => {
+    const hub = await startHub(t, { config, env: { LD_DEBUG: 'bindings' } });
+    await assertServes(hub);
+    await hub.waitForLine(text => /libwebsockets-evlib_uv\.so.* to \S*\/belfry .*`uv_poll_start'/.test(text));
+  });
+
   test('a request pipelined behind one that is under way does no harm', async t => {
     const gate = await startGate(t);
     const hub = await startFeedHub(t, gate);

@@ -1,3 +1,4 @@
-foreach(module api_params centrifuge_commands centrifuge_frames errors handshake http_head origin server_options)
+foreach(module api_params centrifuge_commands centrifuge_frames errors handshake http_head origin poll_mask
+        server_options)
     belfry_unit_test(protocols ${module})
 endforeach()
