@@ -306,6 +306,20 @@ int http_on_request(const struct http_options *options, struct lws *wsi, struct 
     return 0;
 }
 
+/* Behind another request in what libwebsockets 4.1 has read ahead, it takes the head of a request
+ * for its body, and hands over freed memory if more is announced. */
+static bool is_own_head(const struct http_request *r, struct str piece)
+{
+    static const struct str beginnings[] = {
+        [HTTP_GET] = STR("GET /"),         [HTTP_HEAD] = STR("HEAD /"),
+        [HTTP_POST] = STR("POST /"),       [HTTP_PUT] = STR("PUT /"),
+        [HTTP_PATCH] = STR("PATCH /"),     [HTTP_DELETE] = STR("DELETE /"),
+        [HTTP_OPTIONS] = STR("OPTIONS /"),
+    };
+    return r->body.len == 0 && r->method < HTTP_OTHER &&
+           str_starts_with(str_trim(piece), beginnings[r->method]);
+}
+
 int http_on_body(struct http_request *r, struct str piece)
 {
     /* A piece that overtakes the wake-up of on_deadline(): for it libwebsockets has set a timeout
@@ -318,6 +332,9 @@ int http_on_body(struct http_request *r, struct str piece)
     }
     if (!r || r->state != HTTP_READING) {
         return -1; /* bytes behind a request under way: see http_on_body_complete() */
+    }
+    if (is_own_head(r, piece)) {
+        return -1;
     }
     buf_append(&r->body, piece);
     return buf_failed(&r->body) ? -1 : 0;

@@ -598,6 +598,17 @@ describe('connections', { concurrency: true }, () => {
     assert.equal((await tcp.response()).status, 200, 'and the connection goes on');
   });
 
+  for (const [what, length] of [['whole', 2], ['without all of its body', 500]]) {
+    test(`a POST ${what} in the same segment behind a GET ends the connection, and its head is not taken for its body`, async t => {
+      const hub = await startApiHub(t);
+      const tcp = await openTcp(hub);
+      await tcp.write(head('GET', '/health') + head('POST', '/api/info', { ...KEY, 'Content-Length': length }) + '{}');
+      assert.equal((await tcp.response()).text, '{}');
+      tcp.write(' '.repeat(length - 2));
+      assert.equal(await tcp.responseOrEnd(), null);
+    });
+  }
+
   test('who ends the own side right behind a POST is answered', async t => {
     const hub = await startApiHub(t);
     const tcp = await openTcp(hub);
