@@ -1,6 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "protocols/headers.h"
 
+size_t headers_size(struct lws *wsi, enum lws_token_indexes token)
+{
+    int len = lws_hdr_total_length(wsi, token);
+    return len > 0 ? (size_t)len + 1 : 0;
+}
+
+size_t headers_size_custom(struct lws *wsi, struct str name)
+{
+    int len = lws_hdr_custom_length(wsi, name.ptr, (int)name.len);
+    return len > 0 ? (size_t)len + 1 : 0;
+}
+
 /* Room for len bytes and a NUL; NULL when there is none. */
 static char *take_room(struct headers *h, int len)
 {

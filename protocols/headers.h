@@ -14,6 +14,9 @@ struct headers {
     bool is_full; /* a header did not fit: nothing may be taken for absent */
 };
 
+/* The bytes that a copy takes; 0 where the request has none. */
+size_t headers_size(struct lws *wsi, enum lws_token_indexes token);
+size_t headers_size_custom(struct lws *wsi, struct str name);
 /* Empty where the request has none. Repeated ones are joined by ','. */
 struct str headers_copy(struct headers *h, struct lws *wsi, enum lws_token_indexes token);
 /* One that libwebsockets has no token for; name: lower case, with its colon. */

@@ -14,10 +14,11 @@
 #include "protocols/http_head.h"
 #include "protocols/poll_mask.h"
 
-/* libwebsockets itself takes no more than max_http_header_data. */
-#define HEAD_MAX_BYTES  8448
 #define REPLY_MAX_BYTES ((size_t)256 << 20)
 #define REPLY_READ_S    60
+
+/* Of most replies. */
+#define REPLY_HEAD_BYTES 192
 
 /* A refused request's connection is closed when its body has been read, or after this long: closing
  * over unread bytes would reset the connection, and the client would not see why. */
@@ -49,7 +50,7 @@ struct http_request {
     struct buf reply; /* LWS_PRE bytes, then the text */
     struct deadline deadline;
     struct deferred answer;
-    char texts[HEAD_MAX_BYTES];
+    char texts[]; /* as many as the head has */
 };
 
 enum http_method http_request_method(const struct http_request *r)
@@ -89,42 +90,65 @@ static void free_request(struct http_request *r)
 
 /* --- the head --- */
 
-static enum http_method method_of(struct lws *wsi)
+static enum http_method method_of(int index)
 {
-    static const struct {
-        enum lws_token_indexes token;
-        enum http_method method;
-    } methods[] = {
-        {WSI_TOKEN_GET_URI, HTTP_GET},         {WSI_TOKEN_HEAD_URI, HTTP_HEAD},
-        {WSI_TOKEN_POST_URI, HTTP_POST},       {WSI_TOKEN_PUT_URI, HTTP_PUT},
-        {WSI_TOKEN_PATCH_URI, HTTP_PATCH},     {WSI_TOKEN_DELETE_URI, HTTP_DELETE},
-        {WSI_TOKEN_OPTIONS_URI, HTTP_OPTIONS},
+    static const enum http_method methods[] = {
+        [LWSHUMETH_GET] = HTTP_GET,         [LWSHUMETH_POST] = HTTP_POST,
+        [LWSHUMETH_OPTIONS] = HTTP_OPTIONS, [LWSHUMETH_PUT] = HTTP_PUT,
+        [LWSHUMETH_PATCH] = HTTP_PATCH,     [LWSHUMETH_DELETE] = HTTP_DELETE,
+        [LWSHUMETH_CONNECT] = HTTP_OTHER,   [LWSHUMETH_HEAD] = HTTP_HEAD,
     };
-    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
-        if (lws_hdr_total_length(wsi, methods[i].token) > 0) {
-            return methods[i].method;
-        }
+    bool is_known = index >= 0 && (size_t)index < sizeof(methods) / sizeof(methods[0]);
+    return is_known ? methods[index] : HTTP_OTHER;
+}
+
+static const struct str api_key_name = STR("x-api-key:");
+
+/* What read_head() and check_head() copy. */
+static size_t head_size(struct lws *wsi)
+{
+    return headers_size(wsi, WSI_TOKEN_ORIGIN) + headers_size(wsi, WSI_TOKEN_HTTP_AUTHORIZATION) +
+           headers_size(wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH) +
+           headers_size(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) +
+           headers_size_custom(wsi, api_key_name);
+}
+
+static struct http_request *create_request(const struct http_options *options, struct lws *wsi,
+                                           struct http_request **slot)
+{
+    char *uri = NULL;
+    int uri_len = 0;
+    int method = lws_http_get_uri_and_method(wsi, &uri, &uri_len);
+    size_t path_len = method >= 0 && uri_len > 0 ? (size_t)uri_len : 0;
+    size_t n_bytes = path_len + head_size(wsi);
+    struct http_request *r = malloc(sizeof(*r) + n_bytes);
+    if (!r) {
+        return NULL;
     }
-    return HTTP_OTHER;
+    *r = (struct http_request){
+        .wsi = wsi,
+        .slot = slot,
+        .options = options,
+        .method = method_of(method),
+        .head = {.bytes = r->texts, .size = n_bytes, .used = path_len},
+        .path = {r->texts, path_len},
+    };
+    if (path_len > 0) {
+        memcpy(r->texts, uri, path_len);
+    }
+    buf_init(&r->body, options->max_body_size + 1);
+    buf_init(&r->reply, REPLY_MAX_BYTES);
+    return r;
 }
 
 static void read_head(struct http_request *r)
 {
-    char *uri = NULL;
-    int uri_len = 0;
-    r->method = method_of(r->wsi);
-    if (lws_http_get_uri_and_method(r->wsi, &uri, &uri_len) >= 0 && uri_len > 0) {
-        r->path = (struct str){r->texts, (size_t)uri_len};
-        r->path.len = r->path.len < HEAD_MAX_BYTES ? r->path.len : HEAD_MAX_BYTES;
-        memcpy(r->texts, uri, r->path.len);
-        r->head.used = r->path.len;
-    }
     r->headers[HTTP_HEADER_ORIGIN] = headers_copy(&r->head, r->wsi, WSI_TOKEN_ORIGIN);
     r->headers[HTTP_HEADER_AUTHORIZATION] =
         headers_copy(&r->head, r->wsi, WSI_TOKEN_HTTP_AUTHORIZATION);
     r->headers[HTTP_HEADER_IF_NONE_MATCH] =
         headers_copy(&r->head, r->wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH);
-    r->headers[HTTP_HEADER_API_KEY] = headers_copy_custom(&r->head, r->wsi, STR("x-api-key:"));
+    r->headers[HTTP_HEADER_API_KEY] = headers_copy_custom(&r->head, r->wsi, api_key_name);
 }
 
 static void reply_text(struct http_request *r, int status, const char *text)
@@ -282,18 +306,12 @@ static int refuse(struct http_request *r)
 
 int http_on_request(const struct http_options *options, struct lws *wsi, struct http_request **slot)
 {
-    struct http_request *r = calloc(1, sizeof(*r));
+    struct http_request *r = create_request(options, wsi, slot);
     if (!r) {
         return -1;
     }
-    r->wsi = wsi;
-    r->slot = slot;
-    r->options = options;
-    r->answer = (struct deferred){.fn = on_answer, .arg = r};
-    r->head = (struct headers){.bytes = r->texts, .size = sizeof(r->texts)};
-    buf_init(&r->body, options->max_body_size + 1);
-    buf_init(&r->reply, REPLY_MAX_BYTES);
     *slot = r;
+    r->answer = (struct deferred){.fn = on_answer, .arg = r};
     read_head(r);
     if (!check_head(r)) {
         return refuse(r);
@@ -367,14 +385,21 @@ void http_on_closed(struct http_request **slot)
     }
 }
 
+/* One allocation for all of the reply, as a rule. Where it fails, the appends fail too. */
+static void begin_reply(struct buf *out, const struct http_reply *reply)
+{
+    static const char headroom[LWS_PRE];
+    (void)buf_reserve(out, LWS_PRE + REPLY_HEAD_BYTES + reply->body.len);
+    buf_append(out, (struct str){headroom, LWS_PRE});
+}
+
 void http_reply(struct http_request *r, const struct http_reply *reply)
 {
     if (!r->wsi) {
         free_request(r);
         return;
     }
-    static const char headroom[LWS_PRE];
-    buf_append(&r->reply, (struct str){headroom, LWS_PRE});
+    begin_reply(&r->reply, reply);
     http_write_reply(&r->reply, reply, r->method == HTTP_HEAD, r->closes);
     if (buf_failed(&r->reply)) {
         log_error("http", "reply_too_large", log_str("path", r->path));
@@ -396,10 +421,9 @@ void http_reply(struct http_request *r, const struct http_reply *reply)
 
 bool http_refuse_upgrade(struct lws *wsi, const struct http_reply *reply)
 {
-    static const char headroom[LWS_PRE];
     struct buf text;
     buf_init(&text, 4096);
-    buf_append(&text, (struct str){headroom, LWS_PRE});
+    begin_reply(&text, reply);
     http_write_reply(&text, reply, false, false);
     int n_written = -1;
     if (!buf_failed(&text)) {
