@@ -178,6 +178,9 @@ static bool has_escapes(struct str raw)
 
 bool json_key_is(struct str raw_key, struct str name)
 {
+    if (raw_key.len < name.len) { /* an escape is longer than what it stands for */
+        return false;
+    }
     if (!has_escapes(raw_key)) {
         return str_eq(raw_key, name);
     }

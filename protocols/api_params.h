@@ -7,8 +7,16 @@
 #include "base/json_span.h"
 #include "base/status.h"
 
+/* More than any method has; further ones are found too, only slower. */
+#define API_MEMBERS_AT_HAND 16
+
 struct api_params {
     struct str object; /* checked JSON */
+    struct api_member {
+        struct str key; /* raw */
+        struct str value;
+    } members[API_MEMBERS_AT_HAND];
+    size_t n_members; /* of all of the object; those beyond the array are not in it */
     struct buf decoded;
     char wrong[160]; /* why a read failed: "channel: expected a string" */
 };

@@ -179,6 +179,40 @@ static void what_is_no_object_has_no_members(void **state)
     }
 }
 
+static void the_last_of_a_repeated_name_counts(void **state)
+{
+    (void)state;
+    struct api_params p;
+    begin(&p, "{\"a\":1,\"b\":2,\"\\u0061\":3,\"b\":4}");
+    check_str(api_value(&p, "a"), "3");
+    check_str(api_value(&p, "b"), "4");
+    api_params_release(&p);
+}
+
+static void members_beyond_those_at_hand(void **state)
+{
+    (void)state;
+    for (int n = API_MEMBERS_AT_HAND - 2; n <= API_MEMBERS_AT_HAND + 2; n++) {
+        struct api_params p;
+        struct buf body;
+        uint64_t number;
+        buf_init(&body, 4096);
+        buf_literal(&body, "{\"first\":1");
+        for (int i = 2; i < n; i++) {
+            buf_printf(&body, ",\"m%d\":%d", i, i);
+        }
+        buf_literal(&body, ",\"last\":2}");
+        buf_append(&body, (struct str){"", 1});
+        begin(&p, body.ptr);
+        check_str(api_value(&p, "first"), "1");
+        assert_true(api_u64(&p, p.object, "last", &number));
+        assert_int_equal(number, 2);
+        check_str(api_value(&p, "absent"), "");
+        api_params_release(&p);
+        buf_release(&body);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +222,8 @@ int main(void)
         cmocka_unit_test(wrong_types_are_named),
         cmocka_unit_test(what_is_no_object_has_no_members),
         cmocka_unit_test(short_texts),
+        cmocka_unit_test(the_last_of_a_repeated_name_counts),
+        cmocka_unit_test(members_beyond_those_at_hand),
         cmocka_unit_test(bytes_in_base64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
