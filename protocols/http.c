@@ -316,7 +316,7 @@ int http_on_request(const struct http_options *options, struct lws *wsi, struct 
     if (!check_head(r)) {
         return refuse(r);
     }
-    if (r->content_length == 0 && !method_has_body(r->method)) {
+    if (r->content_length == 0 && r->method != HTTP_POST) { /* whose end is told all the same */
         hand_over(r);
         return 0;
     }

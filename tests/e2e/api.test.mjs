@@ -492,6 +492,15 @@ describe('the length of a body', { concurrency: true }, () => {
     await assertServes(hub);
   });
 
+  test('a Content-Length of 0 is a body too', async t => {
+    const hub = await startApiHub(t);
+    const tcp = await openTcp(hub);
+    for (const [method, status] of [['POST', 400], ['PUT', 405], ['PATCH', 405], ['DELETE', 405]]) {
+      await tcp.write(head(method, '/api/info', { ...KEY, 'Content-Length': 0 }));
+      assert.equal((await tcp.response()).status, status, method);
+    }
+  });
+
   test('413 for a body that is too large; the last that is not passes', async t => {
     const hub = await startApiHub(t, { http_server: { max_request_body_size: 2000 } });
     const body = size => JSON.stringify({ pattern: '' }).padEnd(size, ' ');
