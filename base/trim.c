@@ -6,12 +6,24 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define QUIET_MS   2000
+#define WAIT_MS    2000
 #define GONE_LEAST 1000
 
-static void on_quiet(struct deadline *deadline)
+static void on_due(struct deadline *deadline);
+
+static void wait_a_while(struct trim *trim)
+{
+    trim->n_then = trim->n_now;
+    deadline_arm(trim->deadlines, &trim->due, WAIT_MS, on_due);
+}
+
+static void on_due(struct deadline *deadline)
 {
     struct trim *trim = container_of(deadline, struct trim, due);
+    if (trim->n_then > trim->n_now + GONE_LEAST) { /* the crowd is still on its way */
+        wait_a_while(trim);
+        return;
+    }
     int64_t start_us = clock_monotonic_us();
     malloc_trim(0);
     log_info("memory", "given_back", log_i("clients", (int64_t)trim->n_now),
@@ -35,7 +47,8 @@ void trim_count(struct trim *trim, size_t n)
     bool has_fallen = n < trim->n_now;
     trim->n_now = n;
     trim->n_most = n > trim->n_most ? n : trim->n_most;
-    if (has_fallen && n < trim->n_most / 2 && trim->n_most - n > GONE_LEAST) {
-        deadline_arm(trim->deadlines, &trim->due, QUIET_MS, on_quiet);
+    bool have_gone = has_fallen && n < trim->n_most / 2 && trim->n_most - n > GONE_LEAST;
+    if (have_gone && !deadline_armed(&trim->due)) {
+        wait_a_while(trim);
     }
 }

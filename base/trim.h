@@ -13,13 +13,15 @@ struct trim {
     struct deadline due;
     size_t n_most; /* of the things that were counted since the last time */
     size_t n_now;
+    size_t n_then; /* when the waiting began */
 };
 
 void trim_init(struct trim *trim, struct deadlines *deadlines);
 void trim_stop(struct trim *trim);
 /* n: of the things in memory that come and go. When fewer than half of the most are left, and more
- * than a thousand have gone, memory is given back once no more go for two seconds. It takes some
- * milliseconds, which is why it is not done more often. */
+ * than a thousand have gone, memory is given back as soon as no more than a thousand go in two
+ * seconds: the few that always come and go do not put it off. It takes some milliseconds, which is
+ * why it is not done more often. */
 void trim_count(struct trim *trim, size_t n);
 
 #endif

@@ -605,7 +605,7 @@ void client_send(struct client *c, struct str message)
 void client_prefetch(const struct client *c)
 {
     __builtin_prefetch(c); /* NULL, an empty place, does no harm */
-    __builtin_prefetch((const char *)c + offsetof(struct client, state));
+    __builtin_prefetch((const void *)((uintptr_t)c + offsetof(struct client, state)));
 }
 
 void client_prefetch_connection(const struct client *c)

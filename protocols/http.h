@@ -54,8 +54,6 @@ struct http_options {
 /* Of the request; empty where absent. Valid until http_reply(). */
 enum http_method http_request_method(const struct http_request *request);
 struct str http_request_path(const struct http_request *request); /* decoded, without the query */
-struct str
-http_request_query(const struct http_request *request); /* raw, fragments joined by '&' */
 struct str http_request_header(const struct http_request *request, enum http_header header);
 struct str http_request_body(const struct http_request *request);
 

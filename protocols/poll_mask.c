@@ -43,6 +43,9 @@ __attribute__((visibility("default"))) int uv_poll_start(uv_poll_t *handle, int 
                                                          uv_poll_cb cb)
 {
     if (!uv_is_active((uv_handle_t *)handle)) {
+        if (held.handle == handle) { /* what was held back is older than the stop */
+            held.handle = NULL;
+        }
         return start_in_libuv(handle, events, cb);
     }
     if (held.is_holding && (!held.handle || held.handle == handle)) {

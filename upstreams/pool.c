@@ -105,6 +105,8 @@ static int watch_start(struct socket_watch *watch, int events)
         return 0;
     }
     watch->started = events;
+    /* From nothing: the number may be another socket's by now, which the kernel does not watch. */
+    (void)uv_poll_stop(&watch->poll);
     return uv_poll_start(&watch->poll, events, on_poll);
 }
 

@@ -78,6 +78,49 @@ static void when_most_have_gone_it_is_time_once(void **state)
     waits(f, false);
 }
 
+struct leaving {
+    struct deadline deadline;
+    struct fixture *fixture;
+    size_t n_left;
+    unsigned n_rounds;
+};
+
+/* In less time than the waiting takes. */
+static void one_more_goes(struct deadline *deadline)
+{
+    struct leaving *l = container_of(deadline, struct leaving, deadline);
+
+    trim_count(&l->fixture->trim, --l->n_left);
+    if (deadline_armed(&l->fixture->trim.due) && ++l->n_rounds < 20) {
+        deadline_arm(l->fixture->deadlines, deadline, 300, one_more_goes);
+    }
+}
+
+static void a_crowd_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+
+    trim_count(&f->trim, 10000);
+    trim_count(&f->trim, 4999);
+    trim_count(&f->trim, 10);
+    f->trim.due.fire(&f->trim.due); /* before its time */
+    assert_int_equal(f->trim.n_most, 10000);
+    waits(f, true);
+    loop_run(f->loop);
+    assert_int_equal(f->trim.n_most, 10);
+}
+
+static void who_goes_meanwhile_does_not_put_it_off(void **state)
+{
+    struct leaving l = {.fixture = *state, .n_left = 1499};
+
+    trim_count(&l.fixture->trim, 3000);
+    trim_count(&l.fixture->trim, l.n_left);
+    deadline_arm(l.fixture->deadlines, &l.deadline, 300, one_more_goes);
+    loop_run(l.fixture->loop);
+    assert_in_range(l.n_rounds, 1, 19);
+}
+
 static void stopped_it_is_not_done(void **state)
 {
     struct fixture *f = *state;
@@ -96,6 +139,8 @@ int main(void)
         TEST(few_do_not_matter),
         TEST(nor_do_those_that_come),
         TEST(when_most_have_gone_it_is_time_once),
+        TEST(a_crowd_is_waited_for),
+        TEST(who_goes_meanwhile_does_not_put_it_off),
         TEST(stopped_it_is_not_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -149,6 +149,19 @@ static void what_is_stopped_meanwhile_stays_stopped(void **state)
     assert_false(uv_is_active((uv_handle_t *)&w->poll));
 }
 
+static void what_is_stopped_and_started_again_counts(void **state)
+{
+    struct world *w = *state;
+    settle(w);
+    poll_mask_hold();
+    want(w, UV_READABLE | UV_WRITABLE);
+    uv_poll_stop(&w->poll);
+    want(w, UV_READABLE);
+    poll_mask_release();
+    assert_int_equal(write(w->fds[1], "x", 1), 1);
+    assert_int_equal(events_of_a_turn(w), UV_READABLE);
+}
+
 static void a_handle_may_start_while_another_is_held(void **state)
 {
     struct world *w = *state;
@@ -176,6 +189,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_taken_back_costs_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_held_back_is_set_at_the_end, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_stopped_meanwhile_stays_stopped, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_is_stopped_and_started_again_counts, setup, teardown),
         cmocka_unit_test_setup_teardown(a_handle_may_start_while_another_is_held, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
