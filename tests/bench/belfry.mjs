@@ -10,8 +10,8 @@ export const KEY = "bench";
 
 export async function startHub(bench, config) {
   const file = join(bench.directory, "belfry.json");
-  const http_server = { address: "127.0.0.1", port: 0 };
-  writeFileSync(file, JSON.stringify({ http_server, ...config }, null, 2));
+  const http_server = { address: "127.0.0.1", port: 0, ...config.http_server };
+  writeFileSync(file, JSON.stringify({ ...config, http_server }, null, 2));
   const program = new Program("belfry", join(bench.build, "belfry"), ["--config", file]);
   const [, port] = await program.line(/ server listening .*\bport=(\d+)/);
   return { program, port: Number(port) };

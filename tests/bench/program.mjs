@@ -13,6 +13,7 @@ export class Program {
   #ended;
   #hasEnded = false;
   #killSignal;
+  startedAt = performance.now();
 
   // killSignal: for a program that has children to end.
   constructor(name, command, args = [], { killSignal = "SIGKILL" } = {}) {
@@ -60,8 +61,8 @@ export class Program {
   }
 
   // Writes a line and gives back the JSON line that answers it.
-  async ask(command) {
-    const answer = this.line(/^\{.*\}$/);
+  async ask(command, patienceMs) {
+    const answer = this.line(/^\{.*\}$/, patienceMs);
     this.#child.stdin.write(`${command}\n`);
     return JSON.parse((await answer)[0]);
   }

@@ -12,17 +12,19 @@ function summary(numbers) {
   return { median, min: sorted[0], max: sorted.at(-1) };
 }
 
-// runs: what a measure gave in each repeat, the same cases in the same order.
+// runs: what a measure gave in each repeat, the same cases in the same order. A row is its case's
+// name, the values, and whatever else tells what the case is (group: the table that it belongs to).
 export function summarize(columns, runs) {
   return runs[0].map((first, i) => ({
-    case: first.case,
+    ...first,
     values: Object.fromEntries(
       columns.map(({ key }) => [key, summary(runs.map((rows) => rows[i].values[key]))]),
     ),
   }));
 }
 
-function cell(summed, digits = 0) {
+// A summary as text: the median, and in brackets the smallest and the largest.
+export function cell(summed, digits = 0) {
   if (!summed) {
     return "-";
   }
@@ -31,21 +33,38 @@ function cell(summed, digits = 0) {
   return text[1] === text[2] ? text[0] : `${text[0]} (${text[1]}-${text[2]})`;
 }
 
-function row(cells) {
+export function row(cells) {
   return `| ${cells.join(" | ")} |`;
 }
 
-export function markdown({ title, columns, cases }) {
+// Columns of which no case has a figure are left out.
+function table(columns, cases) {
+  const filled = columns.filter(({ key }) => cases.some((one) => one.values[key]));
   return [
-    `### ${title}`,
-    "",
-    row(["", ...columns.map((column) => column.title)]),
-    row(["---", ...columns.map(() => "---:")]),
+    row(["", ...filled.map((column) => column.title)]),
+    row(["---", ...filled.map(() => "---:")]),
     ...cases.map((one) =>
-      row([one.case, ...columns.map(({ key, digits }) => cell(one.values[key], digits))]),
+      row([one.case, ...filled.map(({ key, digits }) => cell(one.values[key], digits))]),
     ),
-    "",
   ].join("\n");
+}
+
+// One table, or one for each group with its name above.
+export function tables({ columns, cases }) {
+  const groups = [...new Set(cases.map((one) => one.group))];
+  return groups
+    .map((group) => {
+      const of = table(
+        columns,
+        cases.filter((one) => one.group === group),
+      );
+      return group ? `**${group}**\n\n${of}` : of;
+    })
+    .join("\n\n");
+}
+
+export function markdown(measure) {
+  return `### ${measure.title}\n\n${tables(measure)}\n`;
 }
 
 export function machine() {

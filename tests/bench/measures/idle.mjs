@@ -1,51 +1,38 @@
-// What an idle subscribed client costs the server in resident user-space memory. The slope between
-// two numbers of clients leaves out what the server needs for itself; the memory is read after each
-// client has been pinged and has answered, when all buffers have been used that an idle client uses.
-import { join } from "node:path";
+import { rowsOf, withRatio } from "../load.mjs";
+import { ALL } from "../systems/systems.mjs";
 
-import { startHub } from "../belfry.mjs";
-import { settledMemory } from "../memory.mjs";
-import { Program } from "../program.mjs";
+const N_CLIENTS = 10_000;
+const PING_SECONDS = 25;
+const WAIT_SECONDS = 10;
 
-const FEW = 2_000;
-const MANY = 10_000;
+export const title = "CPU of idle clients";
+export const description = `
+What ${N_CLIENTS} idle subscribed clients cost, each of which is pinged every ${PING_SECONDS} s and answers: the CPU time of the
+system's processes (user and system, all threads) over ${PING_SECONDS} s, in which every client is pinged once. The window begins ${WAIT_SECONDS} s after the last has
+subscribed, so that no round of pings falls on its edge. *Pings* counts those that came to a client: the systems send them in one
+burst or spread out, and some send more than one. Floor and Redis send none and are left out. Where pings are WebSocket control frames (Nchan, ws, Tornado) the client's
+answer has a masked frame header and nothing else; those of Belfry, Socket.IO and NATS are messages.`;
 
-export const title = `Memory of an idle subscribed client, ${FEW} to ${MANY} clients`;
 export const columns = [
-  { key: "slope", title: "slope, bytes per client" },
-  { key: "anonymous", title: "of it anonymous" },
-  { key: "average", title: `(${MANY} clients - none) / ${MANY}, bytes` },
-  { key: "total", title: `resident at ${MANY} clients, MB`, digits: 1 },
-  { key: "connect", title: `${FEW} to ${MANY} clients subscribed within, ms` },
+  { key: "percent", title: "% of a core", digits: 2 },
+  { key: "ofBelfry", title: "of belfry", digits: 2 },
+  { key: "pings", title: "pings per client", digits: 2 },
+  { key: "each", title: "us of CPU per ping", digits: 2 },
 ];
 
-const config = {
-  client: { insecure: true, connection_limit: 0, ping_interval: "5s", pong_timeout: "3s" },
-  channel: { namespaces: [{ name: "bench" }] },
-  storage: { durability: "memory" },
-};
-
-async function grow(clients, hub, count) {
-  const { ms } = await clients.ask(`clients ${count}`);
-  await clients.ask("pings");
-  return { ms, ...(await settledMemory(hub.program.pid)) };
+async function measure(load) {
+  await load.ask("clients", N_CLIENTS);
+  await load.ask("idle", WAIT_SECONDS);
+  const told = await load.ask("idle", PING_SECONDS);
+  return {
+    percent: (100 * told.cpu_ns) / 1e6 / told.ms,
+    pings: told.pings / N_CLIENTS,
+    each: told.cpu_ns / 1e3 / told.pings,
+  };
 }
 
 export async function run(bench) {
-  const hub = await startHub(bench, config);
-  const none = await settledMemory(hub.program.pid);
-  const path = join(bench.build, "bench-clients");
-  const clients = new Program("bench-clients", path, ["--port", hub.port, "--channel", "bench:1"]);
-  const few = await grow(clients, hub, FEW);
-  const many = await grow(clients, hub, MANY);
-  await clients.endInput();
-  await hub.program.terminate();
-  const values = {
-    slope: (many.resident - few.resident) / (MANY - FEW),
-    anonymous: (many.anonymous - few.anonymous) / (MANY - FEW),
-    average: (many.resident - none.resident) / MANY,
-    total: many.resident / 1e6,
-    connect: many.ms,
-  };
-  return [{ case: "belfry", values }];
+  const systems = ALL.filter((system) => system.can.pings);
+  const rows = await rowsOf(bench, systems, { pingSeconds: PING_SECONDS }, measure);
+  return withRatio(rows, "percent", "belfry", "ofBelfry");
 }

@@ -1,16 +1,10 @@
-// How many publications a second are acknowledged over the HTTP API, by wrk over 64 keep-alive
-// connections: without history, with each kind of durability, and by Nchan with the same history in
-// memory. A system gets a fresh process and a fresh file for each case; that every publication was
-// taken, and is in history where there is one, is checked at the end of each.
 import { execFile } from "node:child_process";
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 import { difference, quantile } from "../../e2e/lib/prometheus.mjs";
-import { call, figures, KEY, startHub } from "../belfry.mjs";
-import { publishedByNchan, startNchan } from "../nchan.mjs";
+import { call, KEY } from "../belfry.mjs";
+import { belfry, nchan } from "../systems/systems.mjs";
 
 const SCRIPT = fileURLToPath(new URL("../publish.lua", import.meta.url));
 const N_CONNECTIONS = 64;
@@ -19,6 +13,25 @@ const HISTORY_SIZE = 100;
 const DATA = JSON.stringify("x".repeat(198)); // 200 bytes
 
 export const title = `Acknowledged publishes of ${DATA.length} bytes, ${N_CONNECTIONS} connections`;
+export const description = `
+How many publications a second are acknowledged over \`POST /api/publish\`, and the answer's latency: wrk, one thread, ${N_CONNECTIONS} keep-alive connections, a payload
+of ${DATA.length} bytes, for eight seconds (\`--seconds\`) after one to warm up; once all to one channel, once to 1,000 channels in turn. Nobody is subscribed: what is measured is
+the way from a request to its answer. Each case has a fresh process and a fresh database.
+
+- belfry, *no history*: the channel keeps nothing, the storage is not used;
+- belfry, *memory*, *normal*, *full*: the channel keeps ${HISTORY_SIZE} publications for five minutes, with that \`storage.durability\`. In \`full\` the answer
+  comes after the sync to the disk under \`TMPDIR\`;
+- Nchan: the same history, in shared memory only, so that nothing survives its end; with one worker process and with two.
+
+*Of no history* and *of Nchan* are ratios within one repeat; of Nchan the better of its two forms counts. The other columns come from \`/metrics\`, as the
+difference over the load: the loop's lag (how long a turn of the event loop kept it busy), operations per transaction, and the time from a transaction's
+beginning to its commit, each as the upper bound of the histogram's bucket. A load with an answer that is not 2xx ends the run. So does a system that
+has not taken exactly the acknowledged publications, up to the ${N_CONNECTIONS} that may have been under way at the end of each load: for Belfry by its counters, without a refused
+or failed write, and by the offsets of the channels' history; for Nchan by its own count.
+
+With 1,000 channels in turn nearly every publication changes a page of the database of its own: 4 KB are written for ${DATA.length} bytes. Nchan
+keeps everything in memory, loses it with its process, and answers without waiting for anything.`;
+
 export const columns = [
   { key: "rate", title: "publishes/s" },
   { key: "ofNone", title: "of no history", digits: 2 },
@@ -55,25 +68,14 @@ class Belfry {
     Object.assign(this, { name, title, history, durability });
   }
 
-  async start({ build, directory }, nChannels) {
-    const files = join(directory, `${this.name}-${nChannels}`);
-    mkdirSync(files);
-    const namespace = this.history && { history_size: HISTORY_SIZE, history_ttl: "5m" };
-    this.hub = await startHub(
-      { build, directory: files },
-      {
-        http_api: { key: KEY },
-        prometheus: { enabled: true },
-        channel: { namespaces: [{ name: "bench", ...namespace }] },
-        storage: { path: join(files, "belfry.sqlite"), durability: this.durability },
-      },
-    );
-    this.port = this.hub.port;
+  async start(bench, nChannels) {
+    const history = this.history && { history_size: HISTORY_SIZE, history_ttl: "5m" };
+    this.server = await belfry.start(bench, { history, durability: this.durability });
     this.nChannels = nChannels;
   }
 
   figures() {
-    return figures(this.hub);
+    return this.server.figures();
   }
 
   values(later, earlier) {
@@ -101,14 +103,10 @@ class Belfry {
     if (this.history) {
       let last = 0;
       for (let i = 1; i <= this.nChannels; i++) {
-        last += (await call(this.hub, "history", { channel: `bench:${i}`, limit: 0 })).offset;
+        last += (await call(this.server, "history", { channel: `bench:${i}`, limit: 0 })).offset;
       }
       expectTaken(`${this.title}, in history`, last, acknowledged, nLoads);
     }
-  }
-
-  stop() {
-    return this.hub.program.terminate();
   }
 }
 
@@ -120,8 +118,8 @@ class Nchan {
   }
 
   async start(bench) {
-    this.nchan = await startNchan(bench, { workers: this.workers, historySize: HISTORY_SIZE });
-    this.port = this.nchan.port;
+    const options = { workers: this.workers, historySize: HISTORY_SIZE };
+    this.server = await nchan.start(bench, options);
   }
 
   figures() {}
@@ -131,11 +129,7 @@ class Nchan {
   }
 
   async check(acknowledged, nLoads) {
-    expectTaken(this.title, await publishedByNchan(this.nchan), acknowledged, nLoads);
-  }
-
-  stop() {
-    return this.nchan.program.terminate();
+    expectTaken(this.title, await nchan.published(this.server), acknowledged, nLoads);
   }
 }
 
@@ -151,14 +145,14 @@ const SYSTEMS = [
 async function measure(bench, system, nChannels) {
   const kind = system.name === "nchan" ? "nchan" : "belfry";
   await system.start(bench, nChannels);
-  const url = `http://127.0.0.1:${system.port}/`;
+  const url = `http://127.0.0.1:${system.server.port}/`;
   const args = [kind, nChannels, DATA, KEY];
   const warmUp = await load(url, WARM_UP_SECONDS, args);
   const earlier = await system.figures();
   const told = await load(url, bench.seconds, args);
   const values = system.values(await system.figures(), earlier);
   await system.check(warmUp.requests + told.requests, 2);
-  await system.stop();
+  await system.server.stop();
   const rate = told.requests / (told.us / 1e6);
   return { rate, p50: told.p50_us / 1000, p99: told.p99_us / 1000, ...values };
 }

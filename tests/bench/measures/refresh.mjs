@@ -1,6 +1,3 @@
-// How long a caller waits for a refresh of several upstreams that take 10 ms each. The upstream's
-// own answer is measured between the refreshes, by the same program over its own connection: the
-// difference is what the hub adds.
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -18,6 +15,14 @@ const KINDS = [
 ];
 
 export const title = "Refresh of upstreams that answer in 10 ms";
+export const description = `
+How long a caller waits for \`POST /api/feed_refresh\`, one refresh after the other over one keep-alive connection, ${RUNS} for each case after 20 to warm
+up. A feed has 1, 3 or 20 upstreams, all on \`belfry-upstream\`, which answers 200 bytes after 10 ms. Every refresh fetches all of them:
+refreshes share a run only while it lasts, and these follow each other. *Unchanged*: the upstreams say the same each time, so nothing is
+published. *Changed*: they say something else each time, so each refresh commits the snapshot and a publication to a file (\`storage.durability\` \`normal\`).
+Before each refresh the same program asks the upstream directly: *upstream alone* has the timer and the system calls of the upstream in
+it, and what is above it is the hub's.`;
+
 export const columns = [
   { key: "p50", title: "p50, ms", digits: 2 },
   { key: "p90", title: "p90", digits: 2 },
