@@ -25,9 +25,7 @@ static struct {
     struct latency last;
     struct latency each;
 
-    uint64_t n_left;   /* broadcast */
-    uint64_t for_ns;   /* giant */
-    uint64_t until_ns; /* giant */
+    uint64_t n_left; /* broadcast */
 } broadcast;
 
 static void on_received(struct client *c, struct stamp stamp)
@@ -136,12 +134,19 @@ const struct command command_broadcast = {.name = "broadcast",
 
 /* --- giant --- */
 
+static struct {
+    uint64_t for_ns;
+    uint64_t until_ns;
+    bool broadcasts_ended;
+    bool probes_ended;
+} giant;
+
 static void prepare_giant(const uint64_t *args)
 {
     if (args[0] == 0 || args[0] > GIANT_MAX_MS) {
         fail("giant: expected 1 to %d ms, and two sizes", GIANT_MAX_MS);
     }
-    broadcast.for_ns = args[0] * 1000000;
+    giant.for_ns = args[0] * 1000000;
     prepare_any("giant", command_size(args[1]));
     probe_prepare(command_size(args[2]));
 }
@@ -153,7 +158,8 @@ static bool giant_is_prepared(void)
 
 static void start_giant(void)
 {
-    broadcast.until_ns = stamp_now_ns() + broadcast.for_ns;
+    giant.broadcasts_ended = giant.probes_ended = false;
+    giant.until_ns = stamp_now_ns() + giant.for_ns;
     start_any();
     probe_send();
 }
@@ -161,25 +167,20 @@ static void start_giant(void)
 /* Each goes on by itself until the time is over, and then both come to their end. */
 static bool giant_is_done(void)
 {
-    static bool broadcast_ended, probe_ended;
-    bool is_over = stamp_now_ns() >= broadcast.until_ns;
-    if (!broadcast_ended && has_come()) {
-        broadcast_ended = is_over;
+    bool is_over = stamp_now_ns() >= giant.until_ns;
+    if (!giant.broadcasts_ended && has_come()) {
+        giant.broadcasts_ended = is_over;
         if (!is_over) {
             publish();
         }
     }
-    if (!probe_ended && probe_has_come()) {
-        probe_ended = is_over;
+    if (!giant.probes_ended && probe_has_come()) {
+        giant.probes_ended = is_over;
         if (!is_over) {
             probe_send();
         }
     }
-    if (!broadcast_ended || !probe_ended) {
-        return false;
-    }
-    broadcast_ended = probe_ended = false;
-    return true;
+    return giant.broadcasts_ended && giant.probes_ended;
 }
 
 static void tell_giant(const struct spent *spent)

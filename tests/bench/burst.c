@@ -161,6 +161,9 @@ static void on_scatter_received(struct client *c, struct stamp stamp)
     if ((stamp.n - 1) % subscribers_count() != c->index) {
         fail("client %zu got publication %" PRIu64 ", which is another's", c->index, stamp.n);
     }
+    if (burst.n_got == burst.n_publications) {
+        fail("client %zu got more than was published", c->index);
+    }
     burst.n_got++;
     burst.checksum += hash(stamp.n);
     latency_add(&burst.each, link_received_ns() - stamp.sent_ns);

@@ -6,12 +6,9 @@
  *
  *   run MS   {"answers":N,"ms":T,"cpu_ns":C,"latency":{...}} after requests were sent for MS
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -21,6 +18,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "tests/bench/cli.h"
+#include "tests/bench/dial.h"
 #include "tests/bench/http_answer.h"
 #include "tests/bench/latency.h"
 #include "tests/bench/process_figures.h"
@@ -264,19 +262,6 @@ static void run_window(int64_t ms)
     printf("}\n");
 }
 
-static int connect_to(uint16_t port)
-{
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int on = 1;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0) {
-        fail_errno("connection");
-    }
-    return fd;
-}
-
 static void *allocate(size_t n, size_t bytes)
 {
     void *memory = calloc(n, bytes);
@@ -298,7 +283,7 @@ static void bench_open(void)
     for (size_t i = 0; i < o->n_connections; i++) {
         struct caller *c = &bench.callers[i];
         buf_init(&c->partial, MAX_ANSWER_BYTES);
-        c->fd = connect_to(o->port);
+        c->fd = dial(o->port);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
         if (epoll_ctl(bench.epoll_fd, EPOLL_CTL_ADD, c->fd, &event) < 0) {
             fail_errno("epoll");

@@ -1,17 +1,16 @@
-/* Many WebSockets on one epoll loop, steered by lines on stdin; the end of stdin ends it. There is
- * one crowd per program. Whatever goes wrong ends the program (see cli.h). */
+/* Many WebSockets on the poller's loop, to one path of one server. There is one crowd per program.
+ * Whatever goes wrong ends the program (see cli.h). */
 #ifndef BELFRY_BENCH_CROWD_H
 #define BELFRY_BENCH_CROWD_H
 
 #include <stddef.h>
 
-#include "base/str.h"
+#include "tests/bench/poller.h"
 #include "tests/bench/websocket.h"
 
 struct crowd_handler {
     struct websocket_handler websocket;
-    void (*on_line)(struct str line); /* without its end; valid during the call */
-    void (*on_turn)(void);            /* after all events of a turn of the loop */
+    struct poller_handler poller;
 };
 
 /* handler outlives the crowd. */

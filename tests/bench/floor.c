@@ -151,13 +151,17 @@ static size_t send_some(struct peer *p, struct str bytes)
 
 static void send_all(struct peer *p, struct str bytes)
 {
-    size_t n = p->waiting ? 0 : send_some(p, bytes);
-    if (n < bytes.len) {
-        wait_with(p, str_tail(bytes, n), QUEUE_MAX_BYTES);
+    bool has_waited = p->waiting != NULL;
+    size_t n = has_waited ? 0 : send_some(p, bytes);
+    if (n == bytes.len) {
+        return;
+    }
+    wait_with(p, str_tail(bytes, n), QUEUE_MAX_BYTES);
+    if (!has_waited) {
         watch(EPOLL_CTL_MOD, p->fd, EPOLLIN | EPOLLOUT, p);
-        if (buf_failed(p->waiting)) {
-            shutdown(p->fd, SHUT_RDWR);
-        }
+    }
+    if (buf_failed(p->waiting)) {
+        shutdown(p->fd, SHUT_RDWR);
     }
 }
 
@@ -241,13 +245,12 @@ static void readable(struct peer *p)
 
 static void accept_some(void)
 {
-    int on = 1;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
         int fd = accept4(server.listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && errno == EAGAIN) {
             return;
         }
-        if (fd < 0 || setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0) {
+        if (fd < 0) {
             fail_errno("accept");
         }
         struct peer *p = allocate(sizeof(*p));
@@ -262,9 +265,12 @@ static void set_up(uint16_t port)
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof(address);
     struct rlimit limit;
+    int on = 1;
     server.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     server.listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || server.epoll_fd < 0 || server.listener < 0 ||
+        /* Those that it accepts inherit this. */
+        setsockopt(server.listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
         bind(server.listener, (struct sockaddr *)&address, size) < 0 ||
         listen(server.listener, 4096) < 0 ||
         getsockname(server.listener, (struct sockaddr *)&address, &size) < 0) {

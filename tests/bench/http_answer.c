@@ -3,34 +3,19 @@
 #include "tests/bench/http_answer.h"
 
 #include "tests/bench/cli.h"
+#include "tests/bench/http_head.h"
 
 #define MAX_BODY_BYTES (16u << 20)
 #define STATUS_AT      9 /* behind "HTTP/1.1 " */
 
-/* The head with its empty line, once it is there. */
-static bool find_head(struct str bytes, struct str *ret_head)
-{
-    const char *end = bytes.len > 0 ? memmem(bytes.ptr, bytes.len, "\r\n\r\n", 4) : NULL;
-    if (!end) {
-        return false;
-    }
-    *ret_head = str_head(bytes, (size_t)(end - bytes.ptr) + 4);
-    return true;
-}
-
 static size_t content_length(struct str head)
 {
-    struct str name = STR("content-length:");
-    struct str rest = head;
-    for (ptrdiff_t end; (end = str_find(rest, '\r')) > 0; rest = str_tail(rest, (size_t)end + 2)) {
-        struct str line = str_head(rest, (size_t)end);
-        uint64_t length;
-        if (str_eq_nocase(str_head(line, name.len), name) &&
-            str_to_u64(str_trim(str_tail(line, name.len)), &length) && length < MAX_BODY_BYTES) {
-            return length;
-        }
+    uint64_t length;
+    if (!str_to_u64(http_head_value(head, STR("content-length:")), &length) ||
+        length >= MAX_BODY_BYTES) {
+        fail("an answer without a usable Content-Length: %.*s", STR_ARG(head));
     }
-    fail("an answer without a usable Content-Length: %.*s", STR_ARG(head));
+    return length;
 }
 
 static int status_of(struct str head)
@@ -46,7 +31,7 @@ static int status_of(struct str head)
 bool http_answer_read(struct str bytes, struct http_answer *ret_answer)
 {
     struct str head;
-    if (!find_head(bytes, &head)) {
+    if (!http_head_read(bytes, &head)) {
         return false;
     }
     size_t length = content_length(head);

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/bench/http_call.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/bench/cli.h"
+#include "tests/bench/dial.h"
 #include "tests/bench/http_answer.h"
 
 #define ANSWER_MAX_BYTES (16u << 20)
@@ -17,15 +15,8 @@
 
 void http_call_open(struct http_call *c, uint16_t port)
 {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int on = 1;
     buf_init(&c->answer, ANSWER_MAX_BYTES);
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-        setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0) {
-        fail_errno("HTTP connection");
-    }
+    c->fd = dial(port);
 }
 
 void http_call_close(struct http_call *c)

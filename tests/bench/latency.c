@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Log-linear buckets: below 128 ns one for each nanosecond, from there on the highest eight bits of
+/* Log-linear buckets: below 256 ns one for each nanosecond, from there on the highest eight bits of
  * a duration tell its bucket. */
 #include "tests/bench/latency.h"
 

@@ -6,19 +6,19 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "tests/bench/cli.h"
+#include "tests/bench/dial.h"
 #include "tests/bench/link_tls.h"
 #include "tests/bench/stamp.h"
 
 #define READ_BYTES       65536
 #define UNSENT_MAX_BYTES (2u << 20)
+#define ENDED            (EPOLLRDHUP | EPOLLHUP | EPOLLERR)
 
 static struct {
     struct link_options options;
@@ -133,6 +133,16 @@ static bool receive(struct link *l)
     return l->tls || n == READ_BYTES;
 }
 
+/* What the server said before it ended the connection leaves the end unread. */
+static void receive_all(struct link *l, bool has_ended)
+{
+    while (receive(l)) {
+    }
+    if (has_ended && l->state == LINK_OPEN) {
+        receive(l);
+    }
+}
+
 /* --- connecting --- */
 
 static void opened(struct link *l)
@@ -150,12 +160,7 @@ static void shake_hands(struct link *l)
 
 static void connected(struct link *l)
 {
-    int error = 0;
-    socklen_t size = sizeof(error);
-    if (getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0 || error != 0) {
-        errno = error ? error : errno;
-        fail_errno("connect");
-    }
+    dial_finish(l->fd);
     if (links.options.tls) {
         l->state = LINK_SHAKING_HANDS;
         l->tls = link_tls_create(l->fd);
@@ -176,47 +181,18 @@ static void on_ready(struct watched *w, uint32_t events)
         if ((events & EPOLLOUT) && l->unsent.len > 0) {
             flush(l);
         }
-        if (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-            while (receive(l)) {
-            }
+        if (events & (EPOLLIN | ENDED)) {
+            receive_all(l, events & ENDED);
         }
         break;
     }
 }
 
-static void set_options(int fd)
-{
-    int on = 1;
-    int bytes = links.options.receive_buffer_bytes;
-    /* Without the first of these bind() takes a port that no other connection has, whatever its
-     * peer. */
-    if (setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on)) < 0 ||
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
-        (bytes > 0 && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)) < 0)) {
-        fail_errno("socket options");
-    }
-}
-
 void link_connect(struct link *l, const struct link_handler *handler, unsigned source)
 {
-    struct sockaddr_in from = {.sin_family = AF_INET,
-                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK + source)};
-    struct sockaddr_in to = {.sin_family = AF_INET,
-                             .sin_port = htons(links.options.port),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     *l = (struct link){.watched.on_ready = on_ready, .handler = handler, .state = LINK_CONNECTING};
     buf_init(&l->unsent, UNSENT_MAX_BYTES);
-    l->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (l->fd < 0) {
-        fail_errno("socket");
-    }
-    set_options(l->fd);
-    if (bind(l->fd, (struct sockaddr *)&from, sizeof(from)) < 0) {
-        fail_errno("source address");
-    }
-    if (connect(l->fd, (struct sockaddr *)&to, sizeof(to)) < 0 && errno != EINPROGRESS) {
-        fail_errno("connect");
-    }
+    l->fd = dial_start(links.options.port, source, links.options.receive_buffer_bytes);
     poller_watch(l->fd, &l->watched);
 }
 
@@ -230,6 +206,11 @@ void link_close(struct link *l)
     free(l->kept);
     buf_release(&l->unsent);
     *l = (struct link){.state = LINK_CLOSED};
+}
+
+void link_prefer(struct link *l)
+{
+    poller_prefer(l->fd, &l->watched);
 }
 
 void link_ignore(struct link *l)

@@ -45,13 +45,14 @@ struct link_options {
 void link_set_up(const struct link_options *options);
 void link_tear_down(void);
 
-/* source: 0 is 127.0.0.1, 1 is 127.0.0.2 and so on, each with its own set of ports. handler
- * outlives the link. */
+/* source: as dial_start()'s. handler outlives the link. */
 void link_connect(struct link *l, const struct link_handler *handler, unsigned source);
 void link_close(struct link *l);
 
 /* What does not fit the socket's buffer is kept and sent when it does. */
 void link_send(struct link *l, struct str bytes);
+/* From here on it does not wait until others have been read: see poller_prefer(). */
+void link_prefer(struct link *l);
 /* Nothing that comes from here on is read. It is still to be closed. */
 void link_ignore(struct link *l);
 

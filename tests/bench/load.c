@@ -3,18 +3,18 @@
  * loop, against any server that speaks one of its protocols. The harness steers by lines on stdin,
  * each of which is answered by one JSON line on stdout when it is done (durations in ms; H is a
  * distribution of them; cpu_ns is the CPU time of --pids meanwhile):
- *   clients N            {"clients","ms","cpu_ns","client":H}   N are subscribed; H: each one's way
- *   rush N               the same, all at once
- *   pings                {"pinged","ms"}                        each was pinged since
- *   idle SECONDS         {"cpu_ns","ms","pings","bytes"}        nothing is sent but answers to
- * pings broadcast R SIZE     {"messages","cpu_ns","ms","last":H,"each":H}  R publications, one by
- * one burst R SIZE CONNS   {"messages","cpu_ns","ms"}             R publications over CONNS
- * connections scatter R SIZE CONNS {"publications","cpu_ns","ms","each":H}  the same, to each one's
- * own channel probe R SIZE         {"cpu_ns","ms","receipt":H,"answer":H} to one subscriber of
- * another channel stall K              {"stalled"}                            the first K clients
- * stop reading giant MS SIZE SMALL  {"giants","small":H,"last":H}          broadcasts with probes
- * beside them memory               {"resident","anonymous"}               bytes of --pids The end
- * of stdin ends it. */
+ *   clients N             {"clients","ms","cpu_ns","client":H}  N are subscribed; H: each one's way
+ *   rush N                the same, all at once
+ *   pings                 {"pinged","ms"}  each was pinged since
+ *   idle SECONDS          {"cpu_ns","ms","pings","bytes"}  nothing is sent but answers to pings
+ *   broadcast R SIZE      {"messages","cpu_ns","ms","last":H,"each":H}  R publications, one by one
+ *   burst R SIZE CONNS    {"messages","cpu_ns","ms"}  R publications over CONNS connections
+ *   scatter R SIZE CONNS  {"publications","cpu_ns","ms","each":H}  the same, to own channels
+ *   probe R SIZE          {"cpu_ns","ms","receipt":H,"answer":H}  to one client of another channel
+ *   stall K               {"stalled"}  the first K clients stop reading
+ *   giant MS SIZE SMALL   {"giants","small":H,"last":H}  broadcasts with probes beside them
+ *   memory                {"resident","anonymous"}  bytes of --pids
+ * The end of stdin ends it. */
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -26,7 +26,7 @@
 #include "tests/bench/publisher.h"
 #include "tests/bench/subscribers.h"
 
-/* Of bulk commands: a server sends some tens of messages meanwhile. */
+/* Of bulk commands: a fast server sends some tens of messages meanwhile. */
 #define NAP_NS 50000
 
 static const struct command *const commands[] = {

@@ -1,5 +1,6 @@
 /* The one epoll loop of a load program: sockets, lines on stdin, one deadline. The end of stdin
- * ends it. Whatever goes wrong ends the program (see cli.h). */
+ * ends it, once all that has come by then is handled. Whatever goes wrong ends the program (see
+ * cli.h). */
 #ifndef BELFRY_BENCH_POLLER_H
 #define BELFRY_BENCH_POLLER_H
 
@@ -14,7 +15,7 @@ struct watched {
 
 struct poller_handler {
     void (*on_line)(struct str line); /* without its end; valid during the call */
-    void (*on_turn)(void);            /* after all events of a turn, and at the deadline */
+    void (*on_turn)(void);            /* after the events of a turn, and at the deadline */
 };
 
 /* handler outlives the loop. */
@@ -26,6 +27,10 @@ void poller_close(void);
  * and is to read until there is nothing left. */
 void poller_watch(int fd, struct watched *w);
 void poller_ignore(int fd);
+/* Of what is watched already: from here on it is looked at between any few of the others, not when
+ * the turn is its own. A broadcast makes thousands of sockets ready at once, and the time that it
+ * takes to read them must not count as the time that a message to this one took. */
+void poller_prefer(int fd, struct watched *w);
 
 /* CLOCK_MONOTONIC, 0: none. Stays until it is set again. */
 void poller_set_deadline_ns(uint64_t deadline_ns);

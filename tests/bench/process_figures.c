@@ -4,14 +4,20 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "base/str.h"
 #include "tests/bench/cli.h"
 
 #define PROCESSES_MAX 64
+
+#define SETTLING_PAUSE_NS 1000000
+#define SETTLING_PAUSES   100
 
 static struct {
     uint64_t pids[PROCESSES_MAX];
@@ -32,26 +38,45 @@ void process_figures_open(const char *list)
     }
 }
 
-/* The first field of schedstat. A thread may end while the folder is read. */
-static uint64_t thread_cpu_ns(uint64_t pid, const char *thread)
+/* Of all threads together. */
+struct threads {
+    uint64_t cpu_ns;
+    bool any_runs;
+};
+
+/* The front of one of a thread's files. False: it has ended, as one may while others are read. */
+static bool read_front(uint64_t pid, const char *thread, const char *name, char *front, int size)
 {
     char path[320];
-    uint64_t ns = 0;
-    snprintf(path, sizeof(path), "/proc/%" PRIu64 "/task/%s/schedstat", pid, thread);
+    snprintf(path, sizeof(path), "/proc/%" PRIu64 "/task/%s/%s", pid, thread, name);
     FILE *file = fopen(path, "r");
+    bool is_read = file && fgets(front, size, file);
     if (file) {
-        if (fscanf(file, "%" SCNu64, &ns) != 1) {
-            fail("%s: not a number", path);
-        }
         fclose(file);
     }
-    return ns;
+    return is_read;
 }
 
-static uint64_t cpu_ns_of(uint64_t pid)
+/* The state is looked at first: what is counted of a thread that does not run is exact. */
+static void add_thread(uint64_t pid, const char *thread, struct threads *threads)
+{
+    char stat[256], schedstat[128];
+    uint64_t ns;
+    if (!read_front(pid, thread, "stat", stat, sizeof(stat)) ||
+        !read_front(pid, thread, "schedstat", schedstat, sizeof(schedstat))) {
+        return;
+    }
+    const char *behind_name = strrchr(stat, ')');
+    if (!behind_name || sscanf(schedstat, "%" SCNu64, &ns) != 1) {
+        fail("/proc/%" PRIu64 "/task/%s: not what to expect", pid, thread);
+    }
+    threads->any_runs |= strncmp(behind_name, ") R", 3) == 0;
+    threads->cpu_ns += ns;
+}
+
+static void add_threads_of(uint64_t pid, struct threads *threads)
 {
     char path[64];
-    uint64_t ns = 0;
     snprintf(path, sizeof(path), "/proc/%" PRIu64 "/task", pid);
     DIR *folder = opendir(path);
     if (!folder) {
@@ -59,20 +84,25 @@ static uint64_t cpu_ns_of(uint64_t pid)
     }
     for (struct dirent *entry; (entry = readdir(folder));) {
         if (entry->d_name[0] != '.') {
-            ns += thread_cpu_ns(pid, entry->d_name);
+            add_thread(pid, entry->d_name, threads);
         }
     }
     closedir(folder);
-    return ns;
 }
 
 uint64_t process_figures_cpu_ns(void)
 {
-    uint64_t ns = 0;
-    for (size_t i = 0; i < figures.n_pids; i++) {
-        ns += cpu_ns_of(figures.pids[i]);
+    const struct timespec pause = {.tv_nsec = SETTLING_PAUSE_NS};
+    for (int i = 0;; i++) {
+        struct threads threads = {0, false};
+        for (size_t j = 0; j < figures.n_pids; j++) {
+            add_threads_of(figures.pids[j], &threads);
+        }
+        if (!threads.any_runs || i == SETTLING_PAUSES) {
+            return threads.cpu_ns;
+        }
+        nanosleep(&pause, NULL);
     }
-    return ns;
 }
 
 static void add_memory_of(uint64_t pid, struct process_memory *memory)

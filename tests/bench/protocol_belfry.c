@@ -62,8 +62,7 @@ static size_t take_push(struct client *c, struct str data)
     struct str front = str_head(data, PUSH_FRONT_MAX_BYTES);
     const char *found = memmem(front.ptr, front.len, name.ptr, name.len);
     size_t start = found ? (size_t)(found - front.ptr) + name.len : 0;
-    size_t needed =
-        start + (c->payload_bytes < STAMP_FRONT_BYTES ? c->payload_bytes : STAMP_FRONT_BYTES);
+    size_t needed = start + stamp_front_bytes(c->payload_bytes);
     if (!found || front.len < needed) {
         if (front.len == PUSH_FRONT_MAX_BYTES || front.len == c->frame_left) {
             fail("a push without data: %.*s", STR_ARG(front));

@@ -30,7 +30,7 @@ static bool first_line(struct str data, struct str *ret_line)
 static size_t take_message(struct client *c, struct str line, struct str data)
 {
     struct str payload = str_head(str_tail(data, line.len + END_BYTES), c->payload_bytes);
-    size_t needed = c->payload_bytes < STAMP_FRONT_BYTES ? c->payload_bytes : STAMP_FRONT_BYTES;
+    size_t needed = stamp_front_bytes(c->payload_bytes);
     uint64_t n_bytes;
     size_t digits = 0;
     while (digits < line.len && line.ptr[line.len - 1 - digits] != ' ') {

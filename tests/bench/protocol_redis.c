@@ -54,7 +54,7 @@ static void append_opening(struct buf *out, struct str channel)
 
 static bool take_payload(struct client *c, struct str *rest)
 {
-    size_t needed = c->payload_bytes < STAMP_FRONT_BYTES ? c->payload_bytes : STAMP_FRONT_BYTES;
+    size_t needed = stamp_front_bytes(c->payload_bytes);
     uint64_t length;
     if (!take_number(rest, '$', &length) || rest->len < needed) {
         return false;

@@ -9,8 +9,7 @@
 
 static size_t take_message(struct client *c, struct str data)
 {
-    size_t needed = c->frame_left < STAMP_FRONT_BYTES ? c->frame_left : STAMP_FRONT_BYTES;
-    if (data.len < needed) {
+    if (data.len < stamp_front_bytes(c->frame_left)) {
         return 0;
     }
     if (c->frame_left != c->payload_bytes) {

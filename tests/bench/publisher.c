@@ -99,6 +99,9 @@ void publisher_prepare(size_t number)
     struct publisher *p = &publishers.all[number];
     if (p->link.state == LINK_CLOSED) {
         link_connect(&p->link, &handler, SOURCE);
+        if (number == PUBLISHER_OF_PROBES) {
+            link_prefer(&p->link);
+        }
     }
 }
 
@@ -112,7 +115,10 @@ uint64_t publisher_send(size_t number, size_t channel_index, uint64_t n, size_t 
 {
     struct publisher *p = &publishers.all[number];
     struct stamp stamp = {.n = n, .sent_ns = stamp_now_ns()};
-    assert(p->is_ready && !p->on_acknowledged);
+    assert(!p->on_acknowledged);
+    if (!p->is_ready) {
+        fail("the server closed a connection that publishes, in the middle of a command");
+    }
     p->on_acknowledged = on_acknowledged;
     options_channel(&publishers.channel, channel_index);
     stamp_write(&publishers.payload, stamp, size_bytes);

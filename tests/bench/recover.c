@@ -18,6 +18,7 @@
 #include "tests/bench/cli.h"
 #include "tests/bench/crowd.h"
 #include "tests/bench/samples.h"
+#include "tests/bench/wire.h"
 
 #define CLIENTS_MAX      100000
 #define PUBLICATIONS_MAX 10000
@@ -223,7 +224,7 @@ static void write_hello(const char *recovered)
     json_append_string(&commands, str_of(bench.channel));
     buf_printf(&commands, "%s}}", recovered);
     buf_clear(&bench.hello);
-    websocket_append_text(&bench.hello, buf_str(&commands));
+    wire_append_frame(&bench.hello, WIRE_TEXT, buf_str(&commands));
     if (buf_failed(&commands)) {
         fail("the channel's name is too long");
     }
@@ -347,7 +348,7 @@ static void set_up(int argc, char **argv)
         {"port", required_argument, NULL, 'p'},         {"path", required_argument, NULL, 'a'},
         {"channel", required_argument, NULL, 'c'},      {"clients", required_argument, NULL, 'n'},
         {"publications", required_argument, NULL, 'u'}, {NULL, 0, NULL, 0}};
-    static const struct crowd_handler handler = {{on_open, on_message}, on_line, on_turn};
+    static const struct crowd_handler handler = {{on_open, on_message}, {on_line, on_turn}};
     const char *path = "/connection/websocket";
     uint16_t port = 0;
     bench = (struct bench){.channel = "bench:1", .n_clients = 10000, .n_publications = 20};
@@ -368,7 +369,7 @@ static void set_up(int argc, char **argv)
     buf_init(&bench.hello, 8192);
     buf_init(&bench.epoch, 64);
     buf_init(&bench.pong, 16);
-    websocket_append_text(&bench.pong, STR("{}"));
+    wire_append_frame(&bench.pong, WIRE_TEXT, STR("{}"));
 }
 
 int main(int argc, char **argv)

@@ -26,6 +26,11 @@ void stamp_write(struct buf *out, struct stamp stamp, size_t size_bytes)
     out->len = size_bytes;
 }
 
+size_t stamp_front_bytes(size_t size_bytes)
+{
+    return size_bytes < STAMP_FRONT_BYTES ? size_bytes : STAMP_FRONT_BYTES;
+}
+
 /* Moves rest behind name and the digits that follow it. */
 static bool take_member(struct str *rest, struct str name, uint64_t *ret_number)
 {

@@ -24,6 +24,8 @@ uint64_t stamp_now_ns(void);
 
 /* A payload of exactly size_bytes, which replaces what is in out. */
 void stamp_write(struct buf *out, struct stamp stamp, size_t size_bytes);
+/* How much of a payload of size_bytes must have come before stamp_read(). */
+size_t stamp_front_bytes(size_t size_bytes);
 /* front: the payload's first bytes. Anything else than a payload of ours fails. */
 struct stamp stamp_read(struct str front);
 

@@ -213,6 +213,7 @@ void subscribers_add_prober(void)
         crowd.has_prober = true;
         crowd.prober = (struct client){.index = OPTIONS_PROBER};
         link_connect(&crowd.prober.link, &handler, PROBER_SOURCE);
+        link_prefer(&crowd.prober.link);
     }
 }
 

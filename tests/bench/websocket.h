@@ -4,10 +4,9 @@
 #ifndef BELFRY_BENCH_WEBSOCKET_H
 #define BELFRY_BENCH_WEBSOCKET_H
 
-#include <netinet/in.h>
-
 #include "base/buf.h"
 #include "base/str.h"
+#include "tests/bench/poller.h"
 
 struct websocket;
 
@@ -20,23 +19,21 @@ struct websocket_handler {
 enum websocket_state { WEBSOCKET_CONNECTING, WEBSOCKET_HANDSHAKING, WEBSOCKET_OPEN };
 
 struct websocket {
+    struct watched watched; /* first; set by who polls it */
     int fd;
     enum websocket_state state;
     struct buf partial; /* the beginning of a frame, or of the handshake's answer */
 };
 
-void websocket_connect(struct websocket *ws, const struct sockaddr_in *source,
-                       const struct sockaddr_in *server);
+/* source: as dial_start()'s. */
+void websocket_connect(struct websocket *ws, uint16_t port, unsigned source);
 void websocket_close(struct websocket *ws);
 
 /* The connection is made: sends the request of the upgrade. */
 void websocket_writable(struct websocket *ws, struct str handshake);
+/* Reads until there is nothing left. */
 void websocket_readable(struct websocket *ws, const struct websocket_handler *handler);
 
-/* The request of an upgrade to path. */
-void websocket_append_handshake(struct buf *out, const char *path, uint16_t port);
-/* A whole masked text frame, to be sent any number of times. */
-void websocket_append_text(struct buf *out, struct str message);
 /* Only small frames: one that does not fit the socket's buffer at once ends the program. */
 void websocket_send(struct websocket *ws, struct str frame);
 
