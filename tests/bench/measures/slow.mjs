@@ -21,7 +21,7 @@ Broadcasts of ${SIZE} bytes to ${N_CLIENTS} clients, one at a time: the time unt
 one came first and was sent ${FILL_MB} MB in publications of ${FILL_SIZE} bytes, so that whatever the kernel takes for it is full. *Held* is how much the resident
 memory of the system grew meanwhile. Belfry lets \`client.queue_max_size\` wait for a client (1 MB unless configured) and then disconnects it; the
 run fails unless exactly that one is counted in \`belfry_slow_consumers_total\`. With a queue of 256 MB it stays connected, and all of it waits. Redis and NATS have such limits too
-(32 MB and 64 MB), the others have none.`;
+(32 MB and 64 MB), the floor cuts a client off at 4 MB, the others have none.`;
 
 export const columns = [
   { key: "without", title: "without, p99, ms", digits: 2 },
