@@ -18,6 +18,7 @@ struct loop {
     uint64_t waited_ns; /* before the turn began, since the start */
     struct histogram lag;
     struct deferred waiting; /* heads of circular lists */
+    struct deferred late;    /* behind those */
     struct deferred running; /* the batch whose calls are being made */
 };
 
@@ -66,17 +67,25 @@ static void on_awake(uv_idle_t *idle)
     (void)idle;
 }
 
-static void on_tail(uv_check_t *check)
+static void make_calls(struct loop *loop, struct deferred *list)
 {
-    struct loop *loop = check->data;
-
-    /* Calls deferred from here on belong to the next turn; they start the idle handle again. */
-    list_move(&loop->waiting, &loop->running);
-    uv_idle_stop(&loop->awake);
+    list_move(list, &loop->running);
     while (!list_empty(&loop->running)) {
         struct deferred *d = loop->running.next;
         list_unlink(d);
         d->fn(d->arg); /* may free d */
+    }
+}
+
+/* What is deferred by calls of its own kind, or by later ones, belongs to the next turn. */
+static void on_tail(uv_check_t *check)
+{
+    struct loop *loop = check->data;
+
+    make_calls(loop, &loop->waiting);
+    make_calls(loop, &loop->late);
+    if (list_empty(&loop->waiting) && list_empty(&loop->late)) {
+        uv_idle_stop(&loop->awake);
     }
 }
 
@@ -107,6 +116,7 @@ enum status loop_create(struct loop **ret_loop)
         return STATUS_NO_MEMORY;
     }
     list_init(&loop->waiting);
+    list_init(&loop->late);
     list_init(&loop->running);
     /* These cannot fail. */
     (void)uv_loop_configure(&loop->uv, UV_METRICS_IDLE_TIME);
@@ -167,15 +177,22 @@ void loop_stop(struct loop *loop)
     uv_stop(&loop->uv);
 }
 
+static void append_to(struct loop *loop, struct deferred *list, struct deferred *d)
+{
+    if (!deferred_waiting(d)) {
+        (void)uv_idle_start(&loop->awake, on_awake); /* nothing when it is started */
+        list_append(list, d);
+    }
+}
+
 void loop_defer(struct loop *loop, struct deferred *d)
 {
-    if (deferred_waiting(d)) {
-        return;
-    }
-    if (list_empty(&loop->waiting)) {
-        (void)uv_idle_start(&loop->awake, on_awake);
-    }
-    list_append(&loop->waiting, d);
+    append_to(loop, &loop->waiting, d);
+}
+
+void loop_defer_late(struct loop *loop, struct deferred *d)
+{
+    append_to(loop, &loop->late, d);
 }
 
 void loop_undefer(struct loop *loop, struct deferred *d)
@@ -184,7 +201,7 @@ void loop_undefer(struct loop *loop, struct deferred *d)
         return;
     }
     list_unlink(d);
-    if (list_empty(&loop->waiting)) {
+    if (list_empty(&loop->waiting) && list_empty(&loop->late)) {
         uv_idle_stop(&loop->awake);
     }
 }

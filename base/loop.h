@@ -37,6 +37,9 @@ struct deferred {
 };
 /* Does nothing when d is already waiting. */
 void loop_defer(struct loop *loop, struct deferred *d);
+/* The same, behind all that loop_defer() put off to this tail, also when one of those puts it off.
+ * For work on what has come together until then. */
+void loop_defer_late(struct loop *loop, struct deferred *d);
 /* The call will not be made. Does nothing when d is not waiting. */
 void loop_undefer(struct loop *loop, struct deferred *d);
 bool deferred_waiting(const struct deferred *d);

@@ -10,8 +10,8 @@
 #include "hub/channel.h"
 #include "hub/client.h"
 
-#define TURN_MAX_US           1000
-#define SLICE_PLACES          64
+#define TURN_MAX_US           500
+#define SLICE_PLACES          32
 #define JOIN_MAX_PUBLICATIONS 64
 #define JOIN_MAX_BYTES        65536
 #define FRAME_MAX_BYTES       ((size_t)1 << 31)
@@ -109,7 +109,7 @@ enum status fan_out_add(struct fan_out *f, struct fan_out_queue *queue, struct p
     }
     d->publications[d->n_publications++] = publication_ref(p);
     d->n_bytes += publication_size(p);
-    loop_defer(f->loop, &f->run);
+    loop_defer_late(f->loop, &f->run);
     return STATUS_OK;
 }
 
@@ -191,7 +191,7 @@ static void run(void *arg)
     int64_t start_us = clock_monotonic_us();
     while (f->round_first) {
         if (clock_monotonic_us() - start_us > TURN_MAX_US) {
-            loop_defer(f->loop, &f->run);
+            loop_defer_late(f->loop, &f->run);
             return;
         }
         serve_next_channel(f);

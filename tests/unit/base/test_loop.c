@@ -154,6 +154,60 @@ static void deferred_inside_goes_to_the_next_turn(void **state)
     assert_string_equal(f->calls, "abac");
 }
 
+static void call_that_defers_c_late(void *arg)
+{
+    struct fixture *f = arg;
+
+    note(f, 'a');
+    loop_defer_late(f->loop, &f->c);
+}
+
+static void late_comes_behind_all_of_its_tail(void **state)
+{
+    struct fixture *f = *state;
+
+    f->a.fn = call_that_defers_c_late;
+    loop_defer_late(f->loop, &f->b);
+    loop_defer(f->loop, &f->a);
+    (void)uv_run(loop_uv(f->loop), UV_RUN_NOWAIT);
+    assert_string_equal(f->calls, "abc");
+    loop_run(f->loop);
+    assert_string_equal(f->calls, "abc");
+}
+
+static void call_that_defers_itself_late(void *arg)
+{
+    struct fixture *f = arg;
+
+    note(f, 'a');
+    if (f->n_calls == 1) {
+        loop_defer_late(f->loop, &f->a);
+        loop_defer(f->loop, &f->b);
+    }
+}
+
+static void late_inside_late_goes_to_the_next_turn(void **state)
+{
+    struct fixture *f = *state;
+
+    f->a.fn = call_that_defers_itself_late;
+    loop_defer_late(f->loop, &f->a);
+    (void)uv_run(loop_uv(f->loop), UV_RUN_NOWAIT);
+    assert_string_equal(f->calls, "a");
+    loop_run(f->loop);
+    assert_string_equal(f->calls, "aba");
+}
+
+static void late_can_be_undeferred(void **state)
+{
+    struct fixture *f = *state;
+
+    loop_defer_late(f->loop, &f->a);
+    loop_undefer(f->loop, &f->a);
+    loop_run(f->loop); /* nothing holds it */
+    assert_string_equal(f->calls, "");
+}
+
 static void free_itself(void *arg)
 {
     free(arg);
@@ -319,6 +373,9 @@ int main(void)
         TEST(undefer),
         TEST(undefer_inside_the_batch),
         TEST(deferred_inside_goes_to_the_next_turn),
+        TEST(late_comes_behind_all_of_its_tail),
+        TEST(late_inside_late_goes_to_the_next_turn),
+        TEST(late_can_be_undeferred),
         TEST(call_may_free_its_memory),
         TEST(tail_of_the_turn),
         TEST(destroy_makes_the_last_calls),

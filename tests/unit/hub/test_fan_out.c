@@ -294,6 +294,16 @@ static void clients_destroyed_inside_a_send(void **state)
     free_peers(peers, 200);
 }
 
+/* Between the answer to the publisher and the delivery, at the tail of the same turn. */
+static void leave_when_published(void *arg, enum status status,
+                                 const struct storage_position *position)
+{
+    struct peer *peer = arg;
+    (void)position;
+    assert_int_equal(status, STATUS_OK);
+    assert_int_equal(client_unsubscribe(peer->client, STR("room")), STATUS_OK);
+}
+
 static void the_last_subscriber_leaves_before_delivery(void **state)
 {
     struct world *w = *state;
@@ -301,11 +311,9 @@ static void the_last_subscriber_leaves_before_delivery(void **state)
     struct hub_stats stats;
     peer_connect(&peer, w);
     assert_int_equal(subscribe(&peer, "room").status, STATUS_OK);
-    struct publish_answer answer = publish(w, "room", "1");
-    assert_int_equal(answer.status, STATUS_OK);
-    assert_int_equal(client_unsubscribe(peer.client, STR("room")), STATUS_OK);
-    hub_stats(w->hub, &stats);
-    assert_int_equal(stats.n_subscriptions, 0);
+    struct publish_request request = {.channel = STR("room"), .data = STR("1")};
+    hub_publish(w->hub, &request, leave_when_published, &peer);
+    WAIT_FOR(w, (hub_stats(w->hub, &stats), stats.n_subscriptions == 0));
     WAIT_FOR(w, (hub_stats(w->hub, &stats), stats.n_channels == 0));
     assert_int_equal(peer.n_messages, 0);
     peer_release(&peer);
