@@ -10,7 +10,8 @@
 #include "hub/channel.h"
 #include "hub/client.h"
 
-#define TURN_MAX_US           500
+#define ROUND_MAX_US          5000 /* of a turn of the loop, for each channel's first slice */
+#define TURN_MAX_US           500  /* for more of them */
 #define SLICE_PLACES          32
 #define JOIN_MAX_PUBLICATIONS 64
 #define JOIN_MAX_BYTES        65536
@@ -185,15 +186,20 @@ static void serve_next_channel(struct fan_out *f)
     }
 }
 
+/* Every channel is served once, so that many small ones do not wait because there are many; more
+ * than once only while the turn is young. */
 static void run(void *arg)
 {
     struct fan_out *f = arg;
+    const struct fan_out_queue *last = f->round_last;
+    int64_t max_us = ROUND_MAX_US;
     int64_t start_us = clock_monotonic_us();
     while (f->round_first) {
-        if (clock_monotonic_us() - start_us > TURN_MAX_US) {
+        if (clock_monotonic_us() - start_us > max_us) {
             loop_defer_late(f->loop, &f->run);
             return;
         }
+        max_us = f->round_first == last ? TURN_MAX_US : max_us;
         serve_next_channel(f);
     }
 }

@@ -364,6 +364,35 @@ static void a_small_channel_does_not_wait_for_a_giant(void **state)
     peer_release(&small);
 }
 
+static void take_a_millisecond(struct peer *p)
+{
+    (void)p;
+    int64_t until_us = clock_monotonic_us() + 1000;
+    while (clock_monotonic_us() < until_us) {
+    }
+}
+
+/* More than the time for second slices, less than that of a round; unless the machine is busy. */
+static void each_channel_is_served_in_a_turn(void **state)
+{
+    struct world *w = *state;
+    struct peer *peers = make_peers(w, 2);
+    struct publish_answer answers[2];
+    unsigned n_together = 0;
+    assert_int_equal(subscribe(&peers[0], "first").status, STATUS_OK);
+    assert_int_equal(subscribe(&peers[1], "second").status, STATUS_OK);
+    peers[0].on_send = take_a_millisecond;
+    for (uint64_t i = 1; i <= 20; i++) {
+        publish_start(w, "first", "1", &answers[0]);
+        publish_start(w, "second", "1", &answers[1]);
+        WAIT_FOR(w, peers[0].n_messages == i);
+        n_together += peers[1].n_messages == i;
+        WAIT_FOR(w, peers[1].n_messages == i);
+    }
+    assert_true(n_together > 0);
+    free_peers(peers, 2);
+}
+
 /* One cannot take anything, and is sent away in the middle of the walk. */
 static void a_slow_one_does_not_disturb_the_others(void **state)
 {
@@ -398,6 +427,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_new_place_is_not_the_old_one, setup, teardown),
         cmocka_unit_test_setup_teardown(a_small_channel_does_not_wait_for_a_giant, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_channel_is_served_in_a_turn, setup, teardown),
         cmocka_unit_test_setup_teardown(a_slow_one_does_not_disturb_the_others, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
