@@ -72,7 +72,7 @@ function range(from, isLog) {
 
 function axes({ x, y, logX, logY, fromX, from }) {
   return [
-    `set xlabel ${quoted(x)} offset 0, 0.4`,
+    `set xlabel ${quoted(x)} offset 0, 0.6`,
     `set ylabel ${quoted(y)}`,
     ...(logX ? ["set logscale x"] : []),
     ...(logY ? ["set logscale y"] : []),
@@ -88,7 +88,7 @@ function frame(title, nSeries) {
     "set encoding utf8",
     `set terminal svg size ${WIDTH},${height} ${font} linewidth 1.2`,
     `set title ${quoted(title)}`,
-    "set key outside below center horizontal samplen 2",
+    "set key outside below center horizontal samplen 2 height 1",
     "set border 3",
     "set tics nomirror",
     'set grid ytics linecolor rgb "#dddddd" linetype 1',

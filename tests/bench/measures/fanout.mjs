@@ -67,7 +67,8 @@ with a member per upstream:
 
 64 callers in a closed loop on upstreams of 10 ms cannot get more than 64 / 10 ms = 6,400 answers a second, whatever stands between: more is
 possible only where the upstreams answer faster, or with more callers. *Upstreams that answer at once* shows what the systems themselves can do.
-The load program, the upstream and the server share the machine's cores. *Of belfry's* is the ratio of answers a second within one repeat.
+CPU per upstream fetch says something only where every answer has all its fetches to itself (*upstream requests per answer* is the
+number of upstreams). The load program, the upstream and the server share the machine's cores. *Of belfry's* is the ratio of answers a second within one repeat.
 `;
 
 async function statistics(upstream, path, options) {
