@@ -9,6 +9,7 @@ import { aims } from "../bench/aims.mjs";
 import { writeDocs } from "../bench/docs.mjs";
 import * as recover from "../bench/measures/recover.mjs";
 import * as refresh from "../bench/measures/refresh.mjs";
+import { MEASURES } from "../bench/measures.mjs";
 import { plotScript } from "../bench/plots.mjs";
 import { summarize, tables } from "../bench/report.mjs";
 
@@ -96,4 +97,12 @@ test("a system has one colour in all plots, and its variants are told apart", ()
   assert.deepEqual(colour(other, "belfry"), ["1", same]);
   assert.deepEqual(colour(other, "belfry, TLS"), ["2", same]);
   assert.notEqual(colour(one, "Nchan")[1], same);
+});
+
+test("every measure can be loaded, and says what it is", async () => {
+  for (const name of MEASURES) {
+    const { title, description, columns, run } = await import(`../bench/measures/${name}.mjs`);
+    assert.ok(title && description.length > 100 && columns.length > 0, name);
+    assert.equal(typeof run, "function", name);
+  }
 });

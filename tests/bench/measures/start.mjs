@@ -12,7 +12,7 @@ export const title = "Start and size";
 export const description = `
 From the start of the process until its first answer, the median of ${STARTS} starts with warm file caches: the harness waits for the line in which the program says that it listens, then
 connects and sends a request (HTTP; PING to Redis; NATS speaks first). The harness's own share, a millisecond or two, is in all of them. *Executable* is the file
-without debugging symbols: of nginx without the module, of Node.js and Python the interpreter (Debian's `node` itself is a stub: Node.js is in a library of
+without debugging symbols: of nginx without the module, of Node.js and Python the interpreter (Debian's own \`node\` is a stub: Node.js is in a library of
 its own). *Shared libraries* is the resident part of all mapped \`.so\` files of the process that does the
 work, the C library included; such pages are shared with every other process that uses the same library. *Resident* is all of the system's memory after its first answer.`;
 
