@@ -17,7 +17,7 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends \
        ca-certificates libwebsockets17 libwebsockets-evlib-uv libuv1 libjansson4 libsqlite3-0 \
-       libcurl4 libssl3 \
+       libcurl4 libssl3 libpcre2-8-0 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin belfry \
     && install --directory --owner belfry --group belfry /var/lib/belfry

@@ -54,3 +54,26 @@ bool base64url_decode(struct str text, struct buf *out)
 {
     return decode(text, url_end, out);
 }
+
+/* n_bytes: 1 to 3. */
+static void encode_group(const char *bytes, size_t n_bytes, struct buf *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char group[4] = {0, 0, '=', '='};
+    unsigned bits = 0;
+    for (size_t i = 0; i < 3; i++) {
+        bits = bits << 8 | (i < n_bytes ? (unsigned char)bytes[i] : 0);
+    }
+    for (size_t i = 0; i <= n_bytes; i++) {
+        group[i] = digits[bits >> (18 - 6 * i) & 63];
+    }
+    buf_append(out, (struct str){group, sizeof(group)});
+}
+
+void base64_encode(struct str bytes, struct buf *out)
+{
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        size_t left = bytes.len - i;
+        encode_group(bytes.ptr + i, left < 3 ? left : 3, out);
+    }
+}

@@ -49,6 +49,9 @@ static void release_field(const struct config_field *field, void *place)
 
 void config_release(const struct config_shape *shape, void *object)
 {
+    if (shape->release) {
+        shape->release(object);
+    }
     for (size_t i = 0; i < shape->n_fields; i++) {
         release_field(&shape->fields[i], (char *)object + shape->fields[i].offset);
     }

@@ -69,6 +69,7 @@ struct config_shape {
     const struct config_field *fields;
     size_t n_fields;
     config_check_fn check; /* may be NULL */
+    void (*release)(void *object); /* of what check has made; may be NULL */
 };
 
 /* Complains about a key of the object being checked. value: as JSON text, or NULL when the value

@@ -27,6 +27,11 @@ const char *status_name(enum status status)
     case STATUS_VERSION: return "version";
     case STATUS_UNAUTHORIZED: return "unauthorized";
     case STATUS_INTERNAL: return "internal";
+    case STATUS_PENDING: return "pending";
+    case STATUS_REFUSED: return "refused";
+    case STATUS_NO_METHOD: return "no_method";
+    case STATUS_OVER: return "over";
+    case STATUS_WRONG_FORMAT: return "wrong_format";
     }
     return "unknown";
 }

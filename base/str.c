@@ -59,6 +59,12 @@ ptrdiff_t str_find(struct str s, char c)
     return at ? at - s.ptr : -1;
 }
 
+ptrdiff_t str_find_text(struct str s, struct str text)
+{
+    const char *found = text.len > 0 && s.len > 0 ? memmem(s.ptr, s.len, text.ptr, text.len) : NULL;
+    return found ? found - s.ptr : -1;
+}
+
 bool str_to_u64(struct str s, uint64_t *ret_number)
 {
     uint64_t number = 0;

@@ -47,6 +47,9 @@ struct str str_trim(struct str s);
 /* Index of the first c, or -1. */
 ptrdiff_t str_find(struct str s, char c);
 
+/* Index of the first place where text stands; -1: nowhere, or it is empty. */
+ptrdiff_t str_find_text(struct str s, struct str text);
+
 /* Only ASCII digits, no sign, no overflow: true and the number. An empty text is false. */
 bool str_to_u64(struct str s, uint64_t *ret_number);
 

@@ -44,6 +44,7 @@ home libwebsockets protocols
 home curl/ upstreams
 home sqlite3 storage
 home jansson base
+home pcre2 base
 home openssl/ hub protocols
 
 while IFS= read -r line; do

@@ -62,7 +62,11 @@ static const struct config_field inner_fields[] = {
      .max = 20},
     {.key = "pairs", .type = CONFIG_PAIRS, .offset = offsetof(struct inner, pairs), .secret = true},
 };
-static const struct config_shape inner_shape = {sizeof(struct inner), inner_fields, 3, check_inner};
+static const struct config_shape inner_shape = {.size = sizeof(struct inner),
+                                                .fields = inner_fields,
+                                                .n_fields = 3,
+                                                .check = check_inner,
+                                                .release = NULL};
 
 static const char *const choices[] = {"one", "two", NULL};
 
@@ -87,7 +91,11 @@ static const struct config_field outer_fields[] = {
      .offset = offsetof(struct outer, list),
      .shape = &inner_shape},
 };
-static const struct config_shape outer_shape = {sizeof(struct outer), outer_fields, 6, check_outer};
+static const struct config_shape outer_shape = {.size = sizeof(struct outer),
+                                                .fields = outer_fields,
+                                                .n_fields = 6,
+                                                .check = check_outer,
+                                                .release = NULL};
 
 static void require_clean_line(struct str text)
 {

@@ -47,6 +47,34 @@ static void the_examples_of_the_rfc(void **state)
     check(base64url_decode, "Zm9vYmFy", "foobar");
 }
 
+static void check_encoded(const char *bytes, const char *expected)
+{
+    struct buf out;
+    buf_init(&out, 4096);
+    base64_encode(str_of(bytes), &out);
+    assert_int_equal(out.len, strlen(expected));
+    assert_memory_equal(out.len > 0 ? out.ptr : "", expected, out.len);
+    buf_release(&out);
+}
+
+static void what_is_encoded(void **state)
+{
+    (void)state;
+    check_encoded("", "");
+    check_encoded("f", "Zg==");
+    check_encoded("fo", "Zm8=");
+    check_encoded("foo", "Zm9v");
+    check_encoded("foob", "Zm9vYg==");
+    check_encoded("fooba", "Zm9vYmE=");
+    check_encoded("foobar", "Zm9vYmFy");
+    check_encoded("\xfb\xef\xff", "++//");
+    struct buf out;
+    buf_init(&out, 5);
+    base64_encode(STR("foobar"), &out);
+    assert_true(buf_failed(&out));
+    buf_release(&out);
+}
+
 static void each_alphabet_has_its_own_end(void **state)
 {
     (void)state;
@@ -82,6 +110,11 @@ static void every_pair_of_digits(void **state)
         assert_int_equal((unsigned char)out.ptr[0], i >> 4);
         assert_int_equal((unsigned char)out.ptr[1], (i & 15) << 4);
         assert_int_equal(out.ptr[2], 0);
+        struct buf again;
+        buf_init(&again, 16);
+        base64_encode(buf_str(&out), &again);
+        assert_memory_equal(again.ptr, text, 4);
+        buf_release(&again);
     }
     buf_release(&out);
 }
@@ -99,6 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_examples_of_the_rfc),
+        cmocka_unit_test(what_is_encoded),
         cmocka_unit_test(each_alphabet_has_its_own_end),
         cmocka_unit_test(what_is_refused),
         cmocka_unit_test(every_pair_of_digits),

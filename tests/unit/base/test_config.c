@@ -57,7 +57,8 @@ static const struct config_field server_fields[] = {
      .expected = "a TCP port from 1 to 65535"},
     {FIELD(server, "origins", origins), .type = CONFIG_STRINGS, .fallback = "a.example b.example"},
 };
-static const struct config_shape server_shape = {sizeof(struct server), server_fields, 3, NULL};
+static const struct config_shape server_shape = {sizeof(struct server), server_fields, 3, NULL,
+                                                 NULL};
 
 static void check_client(struct config_reader *reader, void *object)
 {
@@ -75,7 +76,7 @@ static const struct config_field client_fields[] = {
     {FIELD(client, "insecure", insecure), .type = CONFIG_BOOL, .fallback = "false"},
 };
 static const struct config_shape client_shape = {sizeof(struct client), client_fields, 3,
-                                                 check_client};
+                                                 check_client, NULL};
 
 static const struct config_field feed_fields[] = {
     {FIELD(feed, "name", name), .type = CONFIG_STRING, .min = 1, .max = 8,
@@ -84,7 +85,7 @@ static const struct config_field feed_fields[] = {
      .max = INT64_MAX},
     {FIELD(feed, "headers", headers), .type = CONFIG_PAIRS, .secret = true},
 };
-static const struct config_shape feed_shape = {sizeof(struct feed), feed_fields, 3, NULL};
+static const struct config_shape feed_shape = {sizeof(struct feed), feed_fields, 3, NULL, NULL};
 
 static const char *const durabilities[] = {"full", "normal", "memory", NULL};
 
@@ -117,7 +118,7 @@ static const struct config_field all_fields[] = {
      .secret = true},
     {FIELD(all, "feeds", feeds), .type = CONFIG_LIST, .shape = &feed_shape},
 };
-static const struct config_shape all_shape = {sizeof(struct all), all_fields, 5, check_all};
+static const struct config_shape all_shape = {sizeof(struct all), all_fields, 5, check_all, NULL};
 
 struct fixture {
     struct all all;
