@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of one fetch: waiting, active, finished, free. Fetches are reused with their easy handle
- * and their body buffer, so that a fetch in the steady state sets three options and allocates
- * nothing here. */
+ * and their body buffer, so that a plain GET in the steady state sets three options and
+ * allocates nothing here. */
 #include "upstreams/pool.h"
 
 #include <stdlib.h>
@@ -122,6 +122,7 @@ static struct fetch *fetch_take(struct fetch_pool *pool)
 static void fetch_recycle(struct fetch *f)
 {
     f->state = FETCH_FREE;
+    request_clear(f);
     if (f->body.capacity > MAX_KEPT_BODY_BYTES) {
         buf_release(&f->body);
     }
@@ -300,18 +301,14 @@ static void prepare(struct fetch *f, const struct fetch_spec *spec, fetch_done_f
     f->body.max = spec->max_bytes;
 }
 
-static bool set_request(struct fetch *f, const struct fetch_spec *spec)
-{
-    return !curl_easy_setopt(f->easy, CURLOPT_URL, spec->url) &&
-           /* Ends at once what announces too much; on_body() sees to the rest. */
-           !curl_easy_setopt(f->easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)spec->max_bytes);
-}
-
 enum status fetch_start(struct fetch_pool *pool, const struct fetch_spec *spec, fetch_done_fn done,
                         void *arg, struct fetch **ret_fetch)
 {
     if (pool->is_closing) {
         return STATUS_CLOSED;
+    }
+    if (!request_is_valid(spec)) {
+        return STATUS_INVALID;
     }
     bool must_wait = pool->stats.n_active >= pool->max_concurrent;
     if (must_wait && pool->stats.n_waiting >= pool->max_waiting) {
@@ -322,7 +319,7 @@ enum status fetch_start(struct fetch_pool *pool, const struct fetch_spec *spec, 
     if (!f) {
         return STATUS_NO_MEMORY;
     }
-    if (!set_request(f, spec)) {
+    if (!request_set(f, spec)) {
         fetch_recycle(f);
         return STATUS_NO_MEMORY;
     }

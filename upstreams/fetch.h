@@ -42,7 +42,18 @@ struct fetch_spec {
     const char *url;    /* http or https; copied */
     int64_t timeout_ms; /* > 0; from fetch_start(), so time in the queue counts */
     size_t max_bytes;   /* of the (decompressed) body */
+    bool is_post;       /* with the body as application/json; otherwise a GET. Never sent twice */
+    struct str body;    /* of a POST; copied */
+    const struct str *headers; /* further lines "Name: value", at most 64 KiB together; copied; one
+                                  with the name of a header that is sent anyway (Accept,
+                                  Content-Type, User-Agent, Accept-Encoding) takes its place */
+    size_t n_headers;
 };
+/* May a request have a header of that name? Not when it is no name at all, and not when it belongs
+ * to the connection (Host, Content-Length, Connection ...). */
+bool fetch_header_allowed(struct str name);
+/* Is that an allowed name, a colon and a value without control characters? */
+bool fetch_header_valid(struct str line);
 
 struct fetch_result {
     enum fetch_outcome outcome;
@@ -59,6 +70,8 @@ struct fetch_result {
  * it. May start and cancel others. */
 typedef void (*fetch_done_fn)(void *arg, const struct fetch_result *result);
 
+/* STATUS_INVALID: a header that fetch_header_valid() refuses. STATUS_OVERLOADED, STATUS_CLOSED,
+ * STATUS_NO_MEMORY. */
 enum status fetch_start(struct fetch_pool *pool, const struct fetch_spec *spec, fetch_done_fn done,
                         void *arg, struct fetch **ret_fetch) MUST_CHECK;
 /* done() will not be called; the handle is invalid from here on. From anywhere but inside its own

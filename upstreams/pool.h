@@ -1,6 +1,6 @@
-/* What the two files of the HTTP client share; not for others. pool.c is the glue between libcurl
- * and the loop, fetch.c the life of one fetch. Neither calls libcurl, nor anybody's done(), from
- * inside a callback of libcurl. */
+/* What the three files of the HTTP client share; not for others. pool.c is the glue between libcurl
+ * and the loop, fetch.c the life of one fetch, request.c what it sends. None calls libcurl, nor
+ * anybody's done(), from inside a callback of libcurl. */
 #ifndef BELFRY_UPSTREAMS_POOL_H
 #define BELFRY_UPSTREAMS_POOL_H
 
@@ -29,6 +29,10 @@ struct fetch {
     int64_t activated_us; /* 0: never was */
     int64_t timeout_ms;
     struct deadline deadline;
+    struct curl_slist *headers; /* its own, where it has any */
+    bool is_post;
+    struct buf sending; /* the body of a POST */
+    size_t n_sent;
     size_t max_bytes;
     size_t head_bytes;
     bool is_too_large;
@@ -42,7 +46,7 @@ struct fetch {
 struct fetch_pool {
     struct loop *loop;
     CURLM *multi;
-    struct curl_slist *headers;
+    struct curl_slist *headers; /* of every GET without headers of its own */
     char *user_agent;
     int64_t max_concurrent;
     int64_t max_waiting;
@@ -76,5 +80,12 @@ void fetch_deliver(struct fetch_pool *pool);
 void fetch_cancel_all(struct fetch_pool *pool);
 /* Frees the free list. */
 void fetch_free_all(struct fetch_pool *pool);
+
+/* request.c. */
+bool request_is_valid(const struct fetch_spec *spec);
+/* False when libcurl has no memory. Also then request_clear() is due. */
+bool request_set(struct fetch *f, const struct fetch_spec *spec);
+/* The easy handle is as for a plain GET again. Not while libcurl has it. */
+void request_clear(struct fetch *f);
 
 #endif

@@ -365,6 +365,232 @@ static void test_proxy_in_the_environment_is_ignored(void **state)
     (void)unsetenv("ALL_PROXY");
 }
 
+/* --- what is sent --- */
+
+static struct fetch_spec echo_spec(char *url, size_t n)
+{
+    (void)snprintf(url, n, "http://127.0.0.1:%d/echo", server_port);
+    return (struct fetch_spec){.url = url, .timeout_ms = LONG_MS, .max_bytes = 1 << 22};
+}
+
+/* What the server says that it was sent; NUL-terminated, to be freed. */
+static char *echo(struct world *w, const struct fetch_spec *spec)
+{
+    struct call call = {.world = w};
+    buf_init(&call.body, 1 << 23);
+    assert_int_equal(fetch_start(w->pool, spec, on_done, &call, &call.fetch), STATUS_OK);
+    run_until_done(&call);
+    assert_int_equal(call.outcome, FETCH_OK);
+    return buf_take(&call.body);
+}
+
+static void assert_has(const char *text, const char *part)
+{
+    if (!strstr(text, part)) {
+        fail_msg("%s is not in %.2000s", part, text);
+    }
+}
+
+static void assert_lacks(const char *text, const char *part)
+{
+    if (strstr(text, part)) {
+        fail_msg("%s is in %.2000s", part, text);
+    }
+}
+
+static void test_a_post(void **state)
+{
+    (void)state;
+    struct world w;
+    char url[100];
+    struct fetch_spec spec = echo_spec(url, sizeof(url));
+    char bytes[] = "{\"n\":1.10}";
+    open_world(&w, 1, 10);
+    spec.is_post = true;
+    spec.body = str_of(bytes);
+    struct call call = {.world = &w};
+    buf_init(&call.body, 1 << 20);
+    assert_int_equal(fetch_start(w.pool, &spec, on_done, &call, &call.fetch), STATUS_OK);
+    memset(bytes, 'x', sizeof(bytes)); /* the body was copied */
+    memset(url, 'x', sizeof(url) - 1);
+    run_until_done(&call);
+    assert_int_equal(call.outcome, FETCH_OK);
+    char *said = buf_take(&call.body);
+    assert_has(said, "\"method\":\"POST\"");
+    assert_has(said, "\"body\":\"{\\\"n\\\":1.10}\"");
+    assert_has(said, "\"content-type\":\"application/json\"");
+    assert_has(said, "\"content-length\":\"10\"");
+    assert_has(said, "\"accept\":\"application/json\"");
+    assert_lacks(said, "\"expect\"");
+    free(said);
+    close_world(&w);
+}
+
+static void test_a_post_without_a_body(void **state)
+{
+    (void)state;
+    struct world w;
+    char url[100];
+    struct fetch_spec spec = echo_spec(url, sizeof(url));
+    open_world(&w, 1, 10);
+    spec.is_post = true;
+    char *said = echo(&w, &spec);
+    assert_has(said, "\"method\":\"POST\"");
+    assert_has(said, "\"content-length\":\"0\"");
+    assert_has(said, "\"body\":\"\"");
+    free(said);
+    close_world(&w);
+}
+
+static void test_further_headers(void **state)
+{
+    (void)state;
+    struct world w;
+    char url[100];
+    struct fetch_spec spec = echo_spec(url, sizeof(url));
+    char own[] = "X-Own:  two words \t";
+    const struct str headers[] = {str_of(own),
+                                  STR("X-Empty:"),
+                                  STR("accept: text/plain"),
+                                  STR("User-Agent: other/2"),
+                                  STR("Content-Type: text/x"),
+                                  STR("X-Umlaut: \xc3\xa4")};
+    open_world(&w, 1, 10);
+    spec.is_post = true;
+    spec.headers = headers;
+    spec.n_headers = sizeof(headers) / sizeof(headers[0]);
+    char *said = echo(&w, &spec);
+    assert_has(said, "\"x-own\":\"two words\"");
+    assert_has(said, "\"x-empty\":\"\"");
+    assert_has(said, "\"accept\":\"text/plain\"");
+    assert_lacks(said, "\"accept\":\"application/json\"");
+    assert_has(said, "\"user-agent\":\"other/2\"");
+    assert_lacks(said, "belfry-test");
+    assert_has(said, "\"content-type\":\"text/x\"");
+    assert_lacks(said, "\"content-type\":\"application/json\"");
+    assert_has(said, "\"x-umlaut\":\"\xc3\xa4\"");
+    free(said);
+    close_world(&w);
+}
+
+static void assert_plain_get(struct world *w, const struct fetch_spec *get)
+{
+    char *said = echo(w, get);
+    assert_has(said, "\"method\":\"GET\"");
+    assert_has(said, "\"body\":\"\"");
+    assert_has(said, "\"user-agent\":\"belfry-test/1\"");
+    assert_has(said, "\"accept\":\"application/json\"");
+    assert_lacks(said, "x-own");
+    assert_lacks(said, "content-type");
+    assert_lacks(said, "content-length");
+    free(said);
+}
+
+/* The pool has one easy handle here. */
+static void test_nothing_of_a_fetch_is_in_the_next(void **state)
+{
+    (void)state;
+    struct world w;
+    char url[100];
+    char hanging_url[120];
+    const struct str headers[] = {STR("X-Own: secret"), STR("User-Agent: other/2")};
+    struct fetch_spec get = echo_spec(url, sizeof(url));
+    struct fetch_spec post = get;
+    struct call call = {.world = &w};
+    post.is_post = true;
+    post.body = STR("the body");
+    post.headers = headers;
+    post.n_headers = 2;
+    open_world(&w, 1, 10);
+    free(echo(&w, &post));
+    assert_plain_get(&w, &get);
+
+    (void)snprintf(hanging_url, sizeof(hanging_url), "%s?hang=1", url);
+    post.url = hanging_url;
+    assert_int_equal(fetch_start(w.pool, &post, on_done, &call, &call.fetch), STATUS_OK);
+    fetch_cancel(call.fetch);
+    assert_plain_get(&w, &get);
+
+    reset_stats();
+    assert_int_equal(fetch_start(w.pool, &post, on_done, &call, &call.fetch), STATUS_OK);
+    while (!server_saw("/echo")) {
+        (void)uv_run(loop_uv(w.loop), UV_RUN_NOWAIT);
+    }
+    fetch_cancel(call.fetch);
+    assert_plain_get(&w, &get);
+    close_world(&w);
+    assert_int_equal(call.n_done, 0);
+}
+
+/* A kept connection breaks when the request has been sent: the server may have handled it. */
+static void test_a_post_is_sent_once(void **state)
+{
+    (void)state;
+    struct world w;
+    char url[100];
+    char breaking_url[120];
+    struct fetch_spec spec = echo_spec(url, sizeof(url));
+    struct call call = {.world = &w};
+    (void)snprintf(breaking_url, sizeof(breaking_url), "%s?reset=1", url);
+    spec.is_post = true;
+    spec.body = STR("the body");
+    open_world(&w, 1, 10);
+    free(echo(&w, &spec));
+    reset_stats();
+    spec.url = breaking_url;
+    assert_int_equal(fetch_start(w.pool, &spec, on_done, &call, &call.fetch), STATUS_OK);
+    run_until_done(&call);
+    assert_int_equal(call.outcome, FETCH_CONNECT_ERROR);
+    assert_int_equal(server_stat("requests"), 1);
+    spec.url = url;
+    char *said = echo(&w, &spec);
+    assert_has(said, "\"body\":\"the body\"");
+    free(said);
+    close_world(&w);
+}
+
+static void test_headers_that_are_refused(void **state)
+{
+    (void)state;
+    struct world w;
+    char url[100];
+    struct call call = {0};
+    struct fetch_spec spec = echo_spec(url, sizeof(url));
+    const struct str bad[] = {
+        STR("X: a\r\nEvil: b"),
+        STR("X: a\nEvil: b"),
+        STR("X: a\0b"),
+        STR("X\r\nEvil: b"),
+        STR("X Y: a"),
+        STR(": a"),
+        STR("no colon"),
+        STR(""),
+        STR("X : a"),
+        STR("X: \x7f"),
+        STR("Host: evil"),
+        STR("content-length: 1"),
+        STR("Transfer-Encoding: chunked"),
+        STR("Connection: close"),
+        STR("Expect: 100-continue"),
+    };
+    open_world(&w, 1, 10);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        spec.headers = &bad[i];
+        spec.n_headers = 1;
+        assert_false(fetch_header_valid(bad[i]));
+        assert_int_equal(fetch_start(w.pool, &spec, on_done, &call, &call.fetch), STATUS_INVALID);
+    }
+    static char large[70000];
+    memset(large, 'a', sizeof(large) - 1);
+    large[1] = ':';
+    struct str line = str_of(large);
+    spec.headers = &line;
+    assert_int_equal(fetch_start(w.pool, &spec, on_done, &call, &call.fetch), STATUS_INVALID);
+    assert_true(fetch_header_valid(STR("X-Good: a\tb")));
+    close_world(&w);
+    assert_int_equal(call.n_done, 0);
+}
+
 /* --- the queue --- */
 
 static void test_concurrency_is_bounded(void **state)
@@ -725,6 +951,12 @@ int main(void)
         cmocka_unit_test(test_broken_answers),
         cmocka_unit_test(test_too_large),
         cmocka_unit_test(test_proxy_in_the_environment_is_ignored),
+        cmocka_unit_test(test_a_post),
+        cmocka_unit_test(test_a_post_without_a_body),
+        cmocka_unit_test(test_further_headers),
+        cmocka_unit_test(test_nothing_of_a_fetch_is_in_the_next),
+        cmocka_unit_test(test_a_post_is_sent_once),
+        cmocka_unit_test(test_headers_that_are_refused),
         cmocka_unit_test(test_concurrency_is_bounded),
         cmocka_unit_test(test_overload),
         cmocka_unit_test(test_time_in_the_queue_counts),
