@@ -62,9 +62,13 @@ int tools_checkdb(const struct storage_settings *settings)
                plural(counts.n_findings));
         return 1;
     }
-    printf("%s: ok, %" PRIu64 " stream%s, %" PRIu64 " publication%s, %" PRIu64 " feed%s\n",
+    printf("%s: ok, %" PRIu64 " stream%s, %" PRIu64 " publication%s, %" PRIu64 " feed%s",
            settings->path, counts.n_streams, plural(counts.n_streams), counts.n_publications,
            plural(counts.n_publications), counts.n_feeds, plural(counts.n_feeds));
+    if (counts.n_events > 0) {
+        printf(", %" PRIu64 " waiting event%s", counts.n_events, plural(counts.n_events));
+    }
+    putchar('\n');
     return 0;
 }
 

@@ -28,6 +28,7 @@ enum {
 };
 
 enum { SQL_KEYS, SQL_MARKS, N_SQL_2 };
+enum { SQL_EVENTS, SQL_LAST_EVENT, N_SQL_3 };
 
 /* A stream without a name is no longer one: its rows wait for removal, like those below first. */
 static const char *const sql[N_SQL] = {
@@ -50,10 +51,18 @@ static const char *const sql_2[N_SQL_2] = {
     [SQL_MARKS] = "SELECT count(*) FROM marks",
 };
 
+/* What version 3 has more. */
+static const char *const sql_3[N_SQL_3] = {
+    [SQL_EVENTS] = "SELECT id, endpoint, text FROM events ORDER BY id",
+    [SQL_LAST_EVENT] = "SELECT max(id), (SELECT coalesce(max(seq), 0) FROM sqlite_sequence"
+                       "  WHERE name='events') FROM events",
+};
+
 struct check {
     struct source source;
     sqlite3_stmt *stmts[N_SQL];
     sqlite3_stmt *stmts_2[N_SQL_2]; /* NULL in a file of version 1 */
+    sqlite3_stmt *stmts_3[N_SQL_3]; /* NULL in one of version 2, too */
     storage_finding_fn finding;
     void *arg;
     struct storage_check_counts counts;
@@ -319,6 +328,37 @@ static enum status check_marks(struct check *c)
     return end(c, &call);
 }
 
+/* --- since version 3 --- */
+
+static enum status check_events(struct check *c)
+{
+    struct db_call call = db_call(c->stmts_3[SQL_EVENTS]);
+    about(c, STR("events"));
+    while (db_row(&call)) {
+        struct json_error error;
+        c->counts.n_events++;
+        if (json_check(db_str(&call, 2), &error) != STATUS_OK) {
+            report(c,
+                   "number %" PRId64
+                   " of the endpoint %.*s is not JSON: at byte %zu %s was expected",
+                   db_i64(&call, 0), STR_ARG(str_head(db_str(&call, 1), 100)), error.offset,
+                   error.expected);
+        }
+    }
+    return end(c, &call);
+}
+
+static enum status check_last_event(struct check *c)
+{
+    struct db_call call = db_call(c->stmts_3[SQL_LAST_EVENT]);
+    about(c, STR("events"));
+    if (db_row(&call) && !db_is_null(&call, 0) && db_i64(&call, 0) > db_i64(&call, 1)) {
+        report(c, "there is one with the number %" PRId64 ", but the last one given is %" PRId64,
+               db_i64(&call, 0), db_i64(&call, 1));
+    }
+    return end(c, &call);
+}
+
 /* --- the whole --- */
 
 /* One row may hold many lines, below a heading. */
@@ -353,19 +393,27 @@ static enum status prepare(struct check *c)
     if (status == STATUS_OK && c->source.version >= 2) {
         status = db_prepare(&c->source.db, sql_2, c->stmts_2, N_SQL_2);
     }
+    if (status == STATUS_OK && c->source.version >= 3) {
+        status = db_prepare(&c->source.db, sql_3, c->stmts_3, N_SQL_3);
+    }
     return status;
 }
 
 static enum status run_steps(struct check *c)
 {
-    static enum status (*const steps[])(struct check *) = {
-        check_integrity, check_streams, check_unowned, check_feeds,
-        check_values,    check_keys,    check_marks,
+    static const struct {
+        int64_t since_version;
+        enum status (*run)(struct check *);
+    } steps[] = {
+        {1, check_integrity}, {1, check_streams}, {1, check_unowned},
+        {1, check_feeds},     {1, check_values},  {2, check_keys},
+        {2, check_marks},     {3, check_events},  {3, check_last_event},
     };
-    size_t n = sizeof(steps) / sizeof(steps[0]) - (c->source.version >= 2 ? 0 : N_SQL_2);
     enum status status = STATUS_OK;
-    for (size_t i = 0; i < n && status == STATUS_OK; i++) {
-        status = steps[i](c);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && status == STATUS_OK; i++) {
+        if (c->source.version >= steps[i].since_version) {
+            status = steps[i].run(c);
+        }
     }
     return status;
 }
@@ -384,6 +432,7 @@ static enum status check_all(struct check *c)
     }
     db_finalize(c->stmts, N_SQL);
     db_finalize(c->stmts_2, N_SQL_2);
+    db_finalize(c->stmts_3, N_SQL_3);
     db_rollback(&c->source.db);
     return status;
 }

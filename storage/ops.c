@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <time.h>
 
-size_t op_append_size(const struct storage_append *append)
+static size_t append_size(const struct storage_append *append)
 {
     size_t size = sizeof(*append) + append->channel.len + append->data.len + append->info.len +
                   append->tags.len + append->idempotency_key.len + append->version_epoch.len;
@@ -19,6 +19,33 @@ size_t op_append_size(const struct storage_append *append)
         size += sizeof(feed->values[i]) + feed->values[i].upstream.len + feed->values[i].value.len;
     }
     return size;
+}
+
+size_t op_size(struct storage_op *op)
+{
+    switch (op->kind) {
+    case OP_APPEND: return append_size(op_append(op));
+    case OP_EVENT_APPEND:
+        return sizeof(struct storage_event_append) + op_event_append(op)->endpoint.len +
+               op_event_append(op)->text.len;
+    default: return 0;
+    }
+}
+
+static void set_event_append_status(struct storage_event_append *append, enum status status)
+{
+    append->status = status;
+    if (status != STATUS_OK) {
+        append->id = 0;
+    }
+}
+
+static void set_events_read_status(struct storage_events_read *read, enum status status)
+{
+    read->status = status;
+    if (status != STATUS_OK) {
+        storage_events_release(read);
+    }
 }
 
 void op_set_status(struct storage_op *op, enum status status)
@@ -51,6 +78,12 @@ void op_set_status(struct storage_op *op, enum status status)
         }
         op_feed_read(op)->status = status;
         break;
+    case OP_EVENT_APPEND:
+    case OP_REFUSED_EVENT_APPEND: set_event_append_status(op_event_append(op), status); break;
+    case OP_EVENTS_READ: set_events_read_status(op_events_read(op), status); break;
+    case OP_EVENTS_REMOVE: op_events_remove(op)->status = status; break;
+    case OP_EVENTS_REMOVE_OTHERS: op_events_remove_others(op)->status = status; break;
+    case OP_EVENTS_COUNT: op_events_count(op)->status = status; break;
     default: assert(false && "kind of operation");
     }
 }

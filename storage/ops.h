@@ -15,6 +15,12 @@ enum op_kind {
     OP_PROLONG, /* a history that has been read; only its stream's life is still to be prolonged */
     OP_REMOVE,
     OP_FEED_READ,
+    OP_EVENT_APPEND,
+    OP_REFUSED_EVENT_APPEND, /* as above */
+    OP_EVENTS_READ,
+    OP_EVENTS_REMOVE,
+    OP_EVENTS_REMOVE_OTHERS,
+    OP_EVENTS_COUNT,
 };
 
 /* The operation is the first member of each. */
@@ -38,8 +44,33 @@ static inline struct storage_feed_read *op_feed_read(struct storage_op *op)
     return (struct storage_feed_read *)(void *)op;
 }
 
-/* What an append holds in memory: its texts and itself. */
-size_t op_append_size(const struct storage_append *append);
+static inline struct storage_event_append *op_event_append(struct storage_op *op)
+{
+    return (struct storage_event_append *)(void *)op;
+}
+
+static inline struct storage_events_read *op_events_read(struct storage_op *op)
+{
+    return (struct storage_events_read *)(void *)op;
+}
+
+static inline struct storage_events_remove *op_events_remove(struct storage_op *op)
+{
+    return (struct storage_events_remove *)(void *)op;
+}
+
+static inline struct storage_events_remove_others *op_events_remove_others(struct storage_op *op)
+{
+    return (struct storage_events_remove_others *)(void *)op;
+}
+
+static inline struct storage_events_count *op_events_count(struct storage_op *op)
+{
+    return (struct storage_events_count *)(void *)op;
+}
+
+/* What an append of a publication or an event holds in memory: its texts and itself. Others: 0. */
+size_t op_size(struct storage_op *op);
 /* Sets the status of any kind; what a failed operation had found is released. A history that has
  * been read stays good. */
 void op_set_status(struct storage_op *op, enum status status);

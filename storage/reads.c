@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads publications and feeds' results into the memory of the operation: an array of items, and
- * one block with all their texts behind each other. SQLite has no checksums, so what a disk has
- * damaged is looked for here: what clients get is JSON and has no gaps, or is not sent at all.
- * State belongs to the connection's thread. */
+/* Reads publications, feeds' results and events into the memory of the operation: an array of
+ * items, and one block with all their texts behind each other. SQLite has no checksums, so what a
+ * disk has damaged is looked for here: what clients get is JSON and has no gaps, or is not sent at
+ * all. State belongs to the connection's thread. */
 #include "storage/reads.h"
 
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "storage/streams.h"
 
-enum { SQL_STREAM, SQL_FORWARD, SQL_REVERSE, SQL_FEED, SQL_VALUES, N_SQL };
+enum { SQL_STREAM, SQL_FORWARD, SQL_REVERSE, SQL_FEED, SQL_VALUES, SQL_EVENTS, N_SQL };
 
 static const char *const sql[N_SQL] = {
     [SQL_STREAM] = "SELECT id, epoch, top, first, items_expire_ms, meta_expire_ms"
@@ -27,6 +27,8 @@ static const char *const sql[N_SQL] = {
                  " WHERE feed=?1 AND params=?2 AND expire_ms>?3",
     [SQL_VALUES] = "SELECT upstream, value, http_status, time_ms FROM feed_values"
                    " WHERE feed_id=?1 ORDER BY upstream",
+    [SQL_EVENTS] = "SELECT id, time_ms, text FROM events WHERE endpoint=?1 AND id>?2"
+                   " ORDER BY id LIMIT ?3",
 };
 
 #define DAMAGE_ADVICE log_s("advice", "belfry checkdb lists all that is wrong with the file")
@@ -355,4 +357,81 @@ void storage_feed_read_release(struct storage_feed_read *read)
     read->n_items = 0;
     read->memory = NULL;
     read->snapshot = STR_EMPTY;
+}
+
+/* A damaged event must not keep those behind it from their endpoint. */
+static struct str text_of_event(struct reads *r, const struct storage_events_read *read,
+                                const struct db_call *call)
+{
+    struct str text = db_str(call, 2);
+    if (is_json(text)) {
+        return text;
+    }
+    if (db_fault_due(r->db)) {
+        log_error("storage", "damaged", log_str("endpoint", read->endpoint),
+                  log_i("event", db_i64(call, 0)), DAMAGE_ADVICE);
+    }
+    return STR_EMPTY;
+}
+
+static enum status add_event(struct reads *r, struct storage_events_read *read,
+                             const struct db_call *call, struct buf *texts)
+{
+    struct storage_event *events = grown(read->events, read->n_events, sizeof(*events));
+    if (!events) {
+        return STATUS_NO_MEMORY;
+    }
+    read->events = events;
+    struct storage_event *event = &events[read->n_events++];
+    event->id = db_u64(call, 0);
+    event->time_ms = db_i64(call, 1);
+    event->text = keep_text(texts, text_of_event(r, read, call));
+    return STATUS_OK;
+}
+
+static enum status place_event_texts(struct storage_events_read *read, struct buf *texts)
+{
+    if (buf_failed(texts)) {
+        return STATUS_NO_MEMORY;
+    }
+    const char *at = texts->ptr ? texts->ptr : "";
+    for (size_t i = 0; i < read->n_events; i++) {
+        place_text(&read->events[i].text, &at);
+    }
+    read->memory = texts->ptr;
+    buf_init(texts, SIZE_MAX);
+    return STATUS_OK;
+}
+
+enum status reads_events(struct reads *r, struct storage_events_read *read)
+{
+    struct buf texts;
+    buf_init(&texts, SIZE_MAX);
+    struct db_call call = db_call(r->stmts[SQL_EVENTS]);
+    db_bind_str(&call, read->endpoint);
+    db_bind_u64(&call, read->since);
+    db_bind_u64(&call, read->limit);
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && (read->max_bytes == 0 || texts.len < read->max_bytes) &&
+           db_row(&call)) {
+        status = add_event(r, read, &call, &texts);
+    }
+    enum status end = db_end(&call);
+    if (status == STATUS_OK) {
+        status = end;
+    }
+    if (status == STATUS_OK) {
+        status = place_event_texts(read, &texts);
+    }
+    buf_release(&texts);
+    return status;
+}
+
+void storage_events_release(struct storage_events_read *read)
+{
+    free(read->events);
+    free(read->memory);
+    read->events = NULL;
+    read->n_events = 0;
+    read->memory = NULL;
 }

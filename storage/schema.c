@@ -8,7 +8,8 @@
 
 #include "base/log.h"
 
-/* Never change one that was released: append.
+/* Never change one that was released: append. Each has a file of the version before it in
+ * tests/unit/storage.
  *
  * streams: rows of publications below "first" do not count any more and wait for removal; channel
  * NULL: the whole stream waits for it. sweep_ms: the earliest time at which there may be something
@@ -20,7 +21,10 @@
  *
  * marks has one row, see marks.h. n_commits: groups of operations that were committed. is_open: the
  * file is in use by a hub that does not sync each commit, or its end was not orderly; boot_id is
- * that of the machine then. is_copy: a backup, of which nobody knows what came after it. */
+ * that of the machine then. is_copy: a backup, of which nobody knows what came after it.
+ *
+ * events: the index has the ids, too, and so their order within an endpoint. AUTOINCREMENT is what
+ * remembers the last id when all rows are gone. */
 static const char *const migrations[] = {
     "CREATE TABLE streams("
     "  id INTEGER PRIMARY KEY,"
@@ -87,6 +91,14 @@ static const char *const migrations[] = {
     "  is_copy INTEGER NOT NULL"
     ") STRICT;"
     "INSERT INTO marks(id, n_commits, boot_id, is_open, is_copy) VALUES(1, 0, '', 0, 0)",
+
+    "CREATE TABLE events("
+    "  id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    "  endpoint TEXT NOT NULL,"
+    "  time_ms INTEGER NOT NULL,"
+    "  text TEXT NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX events_endpoint ON events(endpoint)",
 };
 
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))

@@ -211,6 +211,28 @@ static void log_refusal(const struct storage *s, size_t size)
     }
 }
 
+/* False: there is no room, which the loop will be told. */
+static bool take_room(struct storage *s, struct storage_op *op, enum op_kind refused)
+{
+    size_t size = op_size(op);
+    if (size <= s->queue_max_size && s->stats.queue_bytes <= s->queue_max_size - size) {
+        s->stats.queue_bytes += size;
+        s->stats.queue_length++;
+        return true;
+    }
+    log_refusal(s, size);
+    op->kind = (int)refused;
+    op_set_status(op, STATUS_OVERLOADED);
+    completions_put_one(&s->completions, op);
+    return false;
+}
+
+static void give_room_back(struct storage *s, struct storage_op *op)
+{
+    s->stats.queue_bytes -= op_size(op);
+    s->stats.queue_length--;
+}
+
 void storage_append(struct storage *s, struct storage_append *append)
 {
     assert(append->channel.len > 0 || append->feed);
@@ -219,17 +241,9 @@ void storage_append(struct storage *s, struct storage_append *append)
     started(s, &append->op, OP_APPEND);
     append->suppressed = STORAGE_NOT_SUPPRESSED;
     append->position = (struct storage_position){0};
-    size_t size = op_append_size(append);
-    if (size > s->queue_max_size || s->stats.queue_bytes > s->queue_max_size - size) {
-        log_refusal(s, size);
-        append->op.kind = OP_REFUSED_APPEND;
-        append->status = STATUS_OVERLOADED;
-        completions_put_one(&s->completions, &append->op);
-        return;
+    if (take_room(s, &append->op, OP_REFUSED_APPEND)) {
+        put(s, &s->to_writer, &append->op);
     }
-    s->stats.queue_bytes += size;
-    s->stats.queue_length++;
-    put(s, &s->to_writer, &append->op);
 }
 
 /* Without a file the writer reads, too. */
@@ -258,6 +272,39 @@ void storage_feed_read(struct storage *s, struct storage_feed_read *read)
     put(s, to_reader(s), &read->op);
 }
 
+void storage_event_append(struct storage *s, struct storage_event_append *append)
+{
+    assert(append->endpoint.len > 0);
+    started(s, &append->op, OP_EVENT_APPEND);
+    if (take_room(s, &append->op, OP_REFUSED_EVENT_APPEND)) {
+        put(s, &s->to_writer, &append->op);
+    }
+}
+
+void storage_events_read(struct storage *s, struct storage_events_read *read)
+{
+    started(s, &read->op, OP_EVENTS_READ);
+    put(s, to_reader(s), &read->op);
+}
+
+void storage_events_remove(struct storage *s, struct storage_events_remove *remove)
+{
+    started(s, &remove->op, OP_EVENTS_REMOVE);
+    put(s, &s->to_writer, &remove->op);
+}
+
+void storage_events_remove_others(struct storage *s, struct storage_events_remove_others *remove)
+{
+    started(s, &remove->op, OP_EVENTS_REMOVE_OTHERS);
+    put(s, &s->to_writer, &remove->op);
+}
+
+void storage_events_count(struct storage *s, struct storage_events_count *count)
+{
+    started(s, &count->op, OP_EVENTS_COUNT);
+    put(s, &s->to_writer, &count->op);
+}
+
 void storage_stats(struct storage *s, struct storage_stats *ret_stats)
 {
     *ret_stats = s->stats;
@@ -269,26 +316,56 @@ void storage_stats(struct storage *s, struct storage_stats *ret_stats)
 
 /* --- delivering --- */
 
-static void count_outcome(struct storage *s, const struct storage_append *append)
+static void count_failure(struct storage *s, enum status status)
 {
-    switch (append->status) {
-    case STATUS_OK:
-        s->stats.n_appends++;
-        s->stats.n_suppressed += append->suppressed != STORAGE_NOT_SUPPRESSED;
-        return;
-    case STATUS_OVERLOADED: s->stats.n_overloaded++; return;
-    default: s->stats.n_failed++; return;
-    }
+    s->stats.n_overloaded += status == STATUS_OVERLOADED;
+    s->stats.n_failed += status != STATUS_OK && status != STATUS_OVERLOADED;
 }
 
 static void finish_append(struct storage *s, struct storage_append *append)
 {
     if (append->op.kind == OP_APPEND) {
-        s->stats.queue_bytes -= op_append_size(append);
-        s->stats.queue_length--;
+        give_room_back(s, &append->op);
     }
-    count_outcome(s, append);
+    s->stats.n_appends += append->status == STATUS_OK;
+    s->stats.n_suppressed += append->suppressed != STORAGE_NOT_SUPPRESSED;
+    count_failure(s, append->status);
     append->done(append);
+}
+
+static void finish_event_append(struct storage *s, struct storage_event_append *append)
+{
+    if (append->op.kind == OP_EVENT_APPEND) {
+        give_room_back(s, &append->op);
+    }
+    s->stats.n_events += append->status == STATUS_OK;
+    count_failure(s, append->status);
+    append->done(append);
+}
+
+static void finish_events_read(struct storage *s, struct storage_events_read *read)
+{
+    s->stats.n_reads++;
+    read->done(read);
+}
+
+static void finish_events_remove(struct storage *s, struct storage_events_remove *remove)
+{
+    count_failure(s, remove->status);
+    remove->done(remove);
+}
+
+static void finish_events_remove_others(struct storage *s,
+                                        struct storage_events_remove_others *remove)
+{
+    count_failure(s, remove->status);
+    remove->done(remove);
+}
+
+static void finish_events_count(struct storage *s, struct storage_events_count *count)
+{
+    s->stats.n_reads++;
+    count->done(count);
 }
 
 static void finish(struct storage *s, struct storage_op *op)
@@ -311,6 +388,14 @@ static void finish(struct storage *s, struct storage_op *op)
         s->stats.n_reads++;
         op_feed_read(op)->done(op_feed_read(op));
         return;
+    case OP_EVENT_APPEND:
+    case OP_REFUSED_EVENT_APPEND: finish_event_append(s, op_event_append(op)); return;
+    case OP_EVENTS_READ: finish_events_read(s, op_events_read(op)); return;
+    case OP_EVENTS_REMOVE: finish_events_remove(s, op_events_remove(op)); return;
+    case OP_EVENTS_REMOVE_OTHERS:
+        finish_events_remove_others(s, op_events_remove_others(op));
+        return;
+    case OP_EVENTS_COUNT: finish_events_count(s, op_events_count(op)); return;
     default: assert(false && "kind of operation");
     }
 }

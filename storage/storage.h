@@ -1,6 +1,6 @@
-/* The durable log: streams of publications with offsets and epochs, and what feeds remember. The
- * whole face of this floor. It knows no clients and no protocols; its callers know no SQL and not
- * how many nodes stand behind it.
+/* The durable log: streams of publications with offsets and epochs, what feeds remember, and events
+ * that wait for their endpoints. The whole face of this floor. It knows no clients and no
+ * protocols; its callers know no SQL and not how many nodes stand behind it.
  *
  * Threading: every function is for the loop's thread. One writer thread owns the only writing
  * connection and commits in groups; one reader thread has a read-only connection. With durability
@@ -36,7 +36,8 @@ struct storage_options {
     struct loop *loop;
     const char *path; /* the database file; its folder must exist. Not used by STORAGE_MEMORY */
     enum storage_durability durability;
-    size_t queue_max_size; /* bytes of waiting writes; an append beyond it ends STATUS_OVERLOADED */
+    size_t queue_max_size; /* bytes of waiting writes; an append of a publication or an event beyond
+                              it ends STATUS_OVERLOADED */
     uint64_t stream_limit; /* streams kept; beyond it, those that never had a publication make room,
                               and where there are none a new stream ends STATUS_OVERLOADED */
     uint64_t idempotency_key_limit; /* remembered; an append with another ends STATUS_OVERLOADED */
@@ -222,14 +223,105 @@ struct storage_feed_read {
 void storage_feed_read(struct storage *storage, struct storage_feed_read *read);
 void storage_feed_read_release(struct storage_feed_read *read);
 
+/* --- events: each is kept for one endpoint, until it is removed --- */
+
+/* Out: STATUS_OK and the event's id, once it is committed; STATUS_OVERLOADED; STATUS_IO when it
+ * could not be written - it is then not kept. Ids ascend in the order of the starts, over all
+ * endpoints, with gaps; none is given a second time (by a file that was made anew or is an old copy
+ * as long as the clock goes on). They stay below 2^53. */
+struct storage_event_append {
+    struct storage_op op;
+    /* in */
+    struct str endpoint; /* its name, not empty */
+    struct str text;     /* JSON */
+    int64_t time_ms;     /* wall clock of the event */
+    void (*done)(struct storage_event_append *append);
+    void *arg;
+    /* out */
+    enum status status;
+    uint64_t id;
+};
+void storage_event_append(struct storage *storage, struct storage_event_append *append);
+
+struct storage_event {
+    uint64_t id;
+    int64_t time_ms;
+    struct str text; /* empty: the file's is damaged, which was logged */
+};
+
+/* The oldest events of an endpoint: those above since, at most limit. Out: STATUS_OK and the
+ * events; STATUS_IO. They belong to the operation until storage_events_release(). */
+struct storage_events_read {
+    struct storage_op op;
+    /* in */
+    struct str endpoint;
+    uint64_t since;
+    size_t limit;
+    size_t max_bytes; /* of texts: the event that reaches it is the last one; 0: no limit */
+    void (*done)(struct storage_events_read *read);
+    void *arg;
+    /* out */
+    enum status status;
+    struct storage_event *events;
+    size_t n_events;
+    void *memory; /* private */
+};
+void storage_events_read(struct storage *storage, struct storage_events_read *read);
+void storage_events_release(struct storage_events_read *read);
+
+/* Removes an endpoint's events up to an id. Out: STATUS_OK and how many there were; STATUS_IO. */
+struct storage_events_remove {
+    struct storage_op op;
+    /* in */
+    struct str endpoint;
+    uint64_t last_id;
+    void (*done)(struct storage_events_remove *remove);
+    void *arg;
+    /* out */
+    enum status status;
+    uint64_t n_removed;
+};
+void storage_events_remove(struct storage *storage, struct storage_events_remove *remove);
+
+/* How many events an endpoint has: those whose appends were started before, and no others. Out:
+ * STATUS_OK; STATUS_IO. */
+struct storage_events_count {
+    struct storage_op op;
+    /* in */
+    struct str endpoint;
+    void (*done)(struct storage_events_count *count);
+    void *arg;
+    /* out */
+    enum status status;
+    uint64_t n_events;
+};
+void storage_events_count(struct storage *storage, struct storage_events_count *count);
+
+/* Removes events of all endpoints but these, some hundred at a time: publishers wait meanwhile. Out:
+ * STATUS_OK, with 0 when there are no more; STATUS_IO. */
+struct storage_events_remove_others {
+    struct storage_op op;
+    /* in */
+    const struct str *endpoints;
+    size_t n_endpoints;
+    void (*done)(struct storage_events_remove_others *remove);
+    void *arg;
+    /* out */
+    enum status status;
+    uint64_t n_removed;
+};
+void storage_events_remove_others(struct storage *storage,
+                                  struct storage_events_remove_others *remove);
+
 /* --- figures --- */
 
 struct storage_stats {
     size_t queue_bytes; /* waiting now */
     size_t queue_length;
     size_t queue_max_size;
-    uint64_t n_appends;    /* committed */
+    uint64_t n_appends;    /* of publications, committed */
     uint64_t n_suppressed; /* of these: by key or version */
+    uint64_t n_events;     /* committed */
     uint64_t n_groups;     /* transactions with appends or other writes in them */
     uint64_t n_overloaded; /* refused for a full queue or a limit */
     uint64_t n_failed;     /* not written for a fault */
@@ -251,6 +343,7 @@ struct storage_check_counts {
     uint64_t n_streams;
     uint64_t n_publications;
     uint64_t n_feeds;
+    uint64_t n_events;
     uint64_t n_findings;
 };
 /* SQLite's own integrity check, then ours: what counts in a stream is contiguous and ends at its

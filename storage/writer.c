@@ -15,6 +15,7 @@
 #include "storage/checkpointer.h"
 #include "storage/counts.h"
 #include "storage/db.h"
+#include "storage/events.h"
 #include "storage/keys.h"
 #include "storage/marks.h"
 #include "storage/reads.h"
@@ -41,6 +42,7 @@ struct writer {
     struct streams *streams;
     struct keys *keys;
     struct results *results;
+    struct events *events;
     struct reads *reads;
     struct sweep *sweep;
     struct sweep_due sweep_due;
@@ -99,12 +101,14 @@ static void close_connection(struct writer *w)
     checkpointer_destroy(w->checkpointer);
     w->checkpointer = NULL;
     reads_destroy(w->reads);
+    events_destroy(w->events);
     results_destroy(w->results);
     sweep_destroy(w->sweep);
     keys_destroy(w->keys);
     streams_destroy(w->streams);
     marks_destroy(w->marks);
     w->reads = NULL;
+    w->events = NULL;
     w->results = NULL;
     w->sweep = NULL;
     w->keys = NULL;
@@ -121,6 +125,9 @@ static enum status prepare(struct writer *w)
     }
     if (status == STATUS_OK) {
         status = results_create(&w->db, &w->sweep_due, &w->results);
+    }
+    if (status == STATUS_OK) {
+        status = events_create(&w->db, &w->events);
     }
     if (status == STATUS_OK) {
         status = sweep_create(&w->db, w->streams, &w->sweep_due, &w->counts, &w->sweep);
@@ -259,6 +266,13 @@ static enum status perform(struct writer *w, struct storage_op *op, int64_t now_
     case OP_PROLONG: status = prolong(w, op_history(op), now_ms); break;
     case OP_REMOVE: status = remove_items(w, op_remove(op), now_ms); break;
     case OP_FEED_READ: status = reads_feed(w->reads, op_feed_read(op), now_ms); break;
+    case OP_EVENT_APPEND: status = events_append(w->events, op_event_append(op)); break;
+    case OP_EVENTS_READ: status = reads_events(w->reads, op_events_read(op)); break;
+    case OP_EVENTS_REMOVE: status = events_remove(w->events, op_events_remove(op)); break;
+    case OP_EVENTS_REMOVE_OTHERS:
+        status = events_remove_others(w->events, op_events_remove_others(op));
+        break;
+    case OP_EVENTS_COUNT: status = events_count(w->events, op_events_count(op)); break;
     default: assert(false && "kind of operation");
     }
     op_set_status(op, status);
@@ -403,9 +417,7 @@ static struct group cut_group(struct op_list *waiting)
     size_t n_bytes = 0;
     while (!op_list_empty(waiting) && group.n < GROUP_MAX_OPS && n_bytes < GROUP_MAX_BYTES) {
         struct storage_op *op = op_list_pop(waiting);
-        if (op->kind == OP_APPEND) {
-            n_bytes += op_append_size(op_append(op));
-        }
+        n_bytes += op_size(op);
         group.n++;
         op_list_push(&group.ops, op);
     }

@@ -287,6 +287,11 @@ static const struct {
      " SELECT channel, 'k', epoch, 6, 0 FROM streams WHERE channel='news'",
      {"channel \"news\": an idempotency key stands for offset 6, but the top is 5"}},
     {"DELETE FROM marks", {"marks: there are 0 rows instead of one"}},
+    {"INSERT INTO events(endpoint, time_ms, text) VALUES('crm', 1, '{\"event\"')",
+     {"events: number 1 of the endpoint crm is not JSON: at byte 8 "}},
+    {"INSERT INTO events(endpoint, time_ms, text) VALUES('crm', 1, '{}');"
+     "UPDATE sqlite_sequence SET seq=0 WHERE name='events'",
+     {"events: there is one with the number 1, but the last one given is 0"}},
 };
 
 static void what_contradicts_itself_is_found(void **state)

@@ -114,6 +114,25 @@ static void check_feeds(struct fixture *fx)
     storage_feed_read_release(&read);
 }
 
+/* What version 2 remembers more: a key of the publication in city:1, and the version of trimmed. */
+static void check_suppression(struct fixture *fx)
+{
+    struct storage_append append = {.channel = STR("city:1"),
+                                    .data = STR("1"),
+                                    .retention = KEEP,
+                                    .idempotency_key = STR("k")};
+    run_append(fx, &append);
+    assert_int_equal(append.suppressed, STORAGE_SAME_KEY);
+    assert_int_equal(append.position.offset, 1);
+    append = (struct storage_append){.channel = STR("trimmed"),
+                                     .data = STR("1"),
+                                     .retention = KEEP,
+                                     .version = 7,
+                                     .version_epoch = STR("v")};
+    run_append(fx, &append);
+    assert_int_equal(append.suppressed, STORAGE_OLD_VERSION);
+}
+
 static void check_version(struct fixture *fx, int64_t version)
 {
     char epochs[N_STREAMS][STORAGE_EPOCH_SIZE];
@@ -124,6 +143,9 @@ static void check_version(struct fixture *fx, int64_t version)
     check_streams(fx, epochs, 0);
     check_texts(fx);
     check_feeds(fx);
+    if (version >= 2) {
+        check_suppression(fx);
+    }
     assert_int_equal(stats_of(fx).n_streams, N_STREAMS);
     for (size_t i = 0; i < N_STREAMS; i++) {
         append_text(fx, streams[i].channel, "\"more\"", KEEP);
