@@ -1,18 +1,42 @@
 /* SPDX-License-Identifier: MIT */
-/* Unit token checks connection tokens: JWS compact serialization (RFC 7515) with HS256. The HMAC is
- * OpenSSL's; header and claims are read from the token's own text, because a JSON tree would round
- * the numbers in "info". */
+/* Unit token checks tokens: JWS compact serialization (RFC 7515). Nothing of a token is believed
+ * before its signature is found good, but for what says which key to take. */
 #include "hub/token.h"
 
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <assert.h>
 #include <stdlib.h>
 
-#include "base/base64.h"
-#include "base/json_span.h"
+#include <openssl/evp.h>
 
-#define TOKEN_MAX_BYTES 16384
-#define HS256_BYTES     32
+#include "base/json_span.h"
+#include "hub/jwks.h"
+#include "hub/token_claims.h"
+#include "hub/token_keys.h"
+
+struct token_verifier {
+    const struct token_options *options;
+    bool skips_signature;
+    EVP_PKEY *rsa; /* each NULL: none is configured */
+    EVP_PKEY *ec;
+    struct pattern *audience;
+    struct pattern *issuer;
+    struct jwks *jwks;
+};
+
+/* One call of token_verify(). */
+struct reading {
+    struct token_verifier *verifier;
+    int64_t now;
+    const char *why;
+};
+
+static enum status refuse(struct reading *r, const char *why)
+{
+    r->why = why;
+    return STATUS_UNAUTHORIZED;
+}
+
+/* --- the form --- */
 
 /* The three parts, still in base64url. */
 struct token_parts {
@@ -37,118 +61,271 @@ static bool split(struct str token, struct token_parts *parts)
     return true;
 }
 
-/* Exactly {"alg":"HS256", ...}: the algorithm is ours to say, never the token's. "crit" names
- * extensions that must be understood, and none is here. */
-static bool header_is_hs256(struct str header)
+/* Header or payload: a JSON object. */
+static bool decode_object(struct str part, struct buf *out)
 {
-    struct json_field f[] = {{STR("alg"), STR_EMPTY}, {STR("crit"), STR_EMPTY}};
-    struct buf text;
-    buf_init(&text, TOKEN_MAX_BYTES);
-    bool fits = base64url_decode(header, &text) && json_check(buf_str(&text), NULL) == STATUS_OK &&
-                json_read_object(json_trim(buf_str(&text)), f, 2, NULL) == STATUS_OK &&
-                str_eq(f[0].value, STR("\"HS256\"")) && f[1].value.len == 0;
-    buf_release(&text);
-    return fits;
+    return token_decode_part(part, out) && json_check(buf_str(out), NULL) == STATUS_OK &&
+           json_kind(buf_str(out)) == JSON_KIND_OBJECT;
 }
 
-static bool signature_is_good(const struct token_parts *parts, const char *key)
-{
-    unsigned char expected[EVP_MAX_MD_SIZE];
-    unsigned expected_len = 0;
-    struct buf given;
-    buf_init(&given, EVP_MAX_MD_SIZE);
-    bool is_good =
-        base64url_decode(parts->signature, &given) &&
-        HMAC(EVP_sha256(), key, (int)strlen(key), (const unsigned char *)parts->signed_text.ptr,
-             parts->signed_text.len, expected, &expected_len) &&
-        expected_len == HS256_BYTES &&
-        str_eq_secret(buf_str(&given), (struct str){(const char *)expected, expected_len});
-    buf_release(&given);
-    return is_good;
-}
+/* --- the signature --- */
 
-enum { CLAIM_SUB, CLAIM_EXP, CLAIM_NBF, CLAIM_INFO, CLAIM_CHANNEL, N_CLAIMS };
-
-/* Times may come with a fraction (RFC 7519 NumericDate); it is cut off. */
-static bool numeric_date(struct str value, int64_t *ret_seconds)
+static enum status check_hmac(struct reading *r, const struct token_algorithm *algorithm,
+                              const struct token_parts *parts, struct str signature)
 {
-    ptrdiff_t dot = str_find(value, '.');
-    return value.len == 0 ||
-           json_to_i64(dot < 0 ? value : str_head(value, (size_t)dot), ret_seconds);
-}
-
-static char *string_claim(struct str value)
-{
-    struct buf text;
-    buf_init(&text, TOKEN_MAX_BYTES);
-    if (value.len > 0 && json_decode_string(value, &text) != STATUS_OK) {
-        buf_release(&text);
-        return NULL;
+    const struct token_options *o = r->verifier->options;
+    int64_t until = o->hmac_previous_secret_key_valid_until;
+    bool has_previous = o->hmac_previous_secret_key[0] && (until == 0 || r->now < until);
+    if (o->hmac_secret_key[0] &&
+        token_hmac_is_good(o->hmac_secret_key, algorithm, parts->signed_text, signature)) {
+        return STATUS_OK;
     }
-    bool has_nul = text.len > 0 && memchr(text.ptr, 0, text.len);
-    char *taken = has_nul ? NULL : buf_take(&text);
-    buf_release(&text);
-    return taken;
+    if (has_previous &&
+        token_hmac_is_good(o->hmac_previous_secret_key, algorithm, parts->signed_text, signature)) {
+        return STATUS_OK;
+    }
+    return refuse(r, o->hmac_secret_key[0] || has_previous ? "the signature is wrong"
+                                                           : "no key for its algorithm");
 }
 
-static char *json_claim(struct str value)
+static enum status check_public_key(struct reading *r, EVP_PKEY *key,
+                                    const struct token_algorithm *algorithm,
+                                    const struct token_parts *parts, struct str signature)
 {
-    struct buf text;
-    buf_init(&text, TOKEN_MAX_BYTES);
-    json_append_one_line(&text, value);
-    return buf_take(&text);
+    if (!key || !token_key_fits(key, algorithm)) {
+        return refuse(r, "no key for its algorithm");
+    }
+    return token_signature_is_good(key, algorithm, parts->signed_text, signature)
+               ? STATUS_OK
+               : refuse(r, "the signature is wrong");
 }
 
-static enum status read_claims(struct str payload, int64_t now, struct token_claims *ret_claims)
+/* Also when keys are configured beside the endpoint. */
+static enum status check_by_jwks(struct reading *r, const struct token_algorithm *algorithm,
+                                 const char *kid, const struct token_parts *parts,
+                                 struct str signature)
 {
-    struct json_field f[N_CLAIMS] = {
-        [CLAIM_SUB] = {STR("sub"), STR_EMPTY},         [CLAIM_EXP] = {STR("exp"), STR_EMPTY},
-        [CLAIM_NBF] = {STR("nbf"), STR_EMPTY},         [CLAIM_INFO] = {STR("info"), STR_EMPTY},
-        [CLAIM_CHANNEL] = {STR("channel"), STR_EMPTY},
-    };
-    int64_t exp = 0;
-    int64_t nbf = 0;
-    if (json_check(payload, NULL) != STATUS_OK ||
-        json_read_object(json_trim(payload), f, N_CLAIMS, NULL) != STATUS_OK ||
-        !numeric_date(f[CLAIM_EXP].value, &exp) || !numeric_date(f[CLAIM_NBF].value, &nbf) ||
-        f[CLAIM_CHANNEL].value.len > 0) { /* a subscription token */
-        return STATUS_UNAUTHORIZED;
+    EVP_PKEY *key = NULL;
+    if (!kid || algorithm->kind == KEY_HMAC) {
+        return refuse(r, kid ? "no key for its algorithm" : "it names no key (kid)");
     }
-    if ((f[CLAIM_EXP].value.len > 0 && exp <= now) || nbf > now) {
-        return STATUS_EXPIRED;
+    enum status status = jwks_find(r->verifier->jwks, str_of(kid), algorithm, r->now, &key);
+    if (status == STATUS_NOT_FOUND) {
+        return refuse(r, "the key set has no such key for its algorithm");
     }
-    struct token_claims claims = {.user = string_claim(f[CLAIM_SUB].value),
-                                  .info = json_claim(f[CLAIM_INFO].value),
-                                  .expires_at = exp};
-    if (!claims.user || !claims.info) {
-        token_claims_release(&claims);
-        return STATUS_UNAUTHORIZED;
+    if (status != STATUS_OK) {
+        r->why = "the key set cannot be fetched";
+        return status;
     }
-    *ret_claims = claims;
-    return STATUS_OK;
+    return check_public_key(r, key, algorithm, parts, signature);
 }
 
-enum status token_verify(struct str token, const char *hmac_secret_key, int64_t now,
-                         struct token_claims *ret_claims)
+static enum status check_signature(struct reading *r, const struct token_algorithm *algorithm,
+                                   const char *kid, const struct token_parts *parts)
 {
-    struct token_parts parts;
-    if (hmac_secret_key[0] == '\0' || token.len > TOKEN_MAX_BYTES || !split(token, &parts) ||
-        !header_is_hs256(parts.header) || !signature_is_good(&parts, hmac_secret_key)) {
-        return STATUS_UNAUTHORIZED;
+    struct token_verifier *v = r->verifier;
+    enum status status = STATUS_UNAUTHORIZED;
+    struct buf signature;
+    buf_init(&signature, TOKEN_MAX_BYTES);
+    if (!token_decode_part(parts->signature, &signature) || signature.len == 0) {
+        status = refuse(r, "it is not signed");
+    } else if (v->jwks) {
+        status = check_by_jwks(r, algorithm, kid, parts, buf_str(&signature));
+    } else if (algorithm->kind == KEY_HMAC) {
+        status = check_hmac(r, algorithm, parts, buf_str(&signature));
+    } else {
+        EVP_PKEY *key = algorithm->kind == KEY_RSA  ? v->rsa
+                        : algorithm->kind == KEY_EC ? v->ec
+                                                    : NULL;
+        status = check_public_key(r, key, algorithm, parts, buf_str(&signature));
     }
+    buf_release(&signature);
+    return status;
+}
+
+/* "crit" names extensions that must be understood, and none is here. What else a header may have to
+ * lead to a key ("jwk", "jku", "x5c") is the sender's word, and is not looked at. */
+static enum status check_header(struct reading *r, struct str header,
+                                const struct token_parts *parts)
+{
+    struct json_field f[] = {
+        {STR("alg"), STR_EMPTY}, {STR("kid"), STR_EMPTY}, {STR("crit"), STR_EMPTY}};
+    char *alg = NULL;
+    char *kid = NULL;
+    if (json_read_object(json_trim(header), f, 3, NULL) != STATUS_OK || f[2].value.len > 0) {
+        return refuse(r, "its header has a name twice, or \"crit\"");
+    }
+    enum status status = token_read_text(f[0].value, &alg);
+    if (status == STATUS_OK) {
+        status = token_read_text(f[1].value, &kid);
+    }
+    const struct token_algorithm *algorithm = alg ? token_algorithm_of(str_of(alg)) : NULL;
+    if (status == STATUS_INVALID) {
+        status = refuse(r, "alg or kid is no string");
+    } else if (status != STATUS_OK) {
+        r->why = "memory is short";
+    } else if (!algorithm) {
+        status = refuse(r, "its algorithm is not supported");
+    } else {
+        status = check_signature(r, algorithm, kid, parts);
+    }
+    free(alg);
+    free(kid);
+    return status;
+}
+
+/* --- the whole --- */
+
+static bool has_key(const struct token_verifier *v)
+{
+    return v->options->hmac_secret_key[0] || v->options->hmac_previous_secret_key[0] || v->rsa ||
+           v->ec || v->jwks;
+}
+
+static enum status check_signed(struct reading *r, const struct token_parts *parts)
+{
+    struct buf header;
+    buf_init(&header, TOKEN_MAX_BYTES);
+    enum status status = STATUS_OK;
+    if (!decode_object(parts->header, &header)) {
+        status = refuse(r, "its header is no JSON object in base64url");
+    } else if (!r->verifier->skips_signature) {
+        status = check_header(r, buf_str(&header), parts);
+    }
+    buf_release(&header);
+    return status;
+}
+
+static enum status read_claims(struct reading *r, enum token_kind kind, struct str part,
+                               struct token_claims *ret_claims)
+{
+    const struct token_options *o = r->verifier->options;
+    const struct token_demands demands = {.audience = o->audience,
+                                          .issuer = o->issuer,
+                                          .user_id_claim = o->user_id_claim,
+                                          .audience_pattern = r->verifier->audience,
+                                          .issuer_pattern = r->verifier->issuer};
     struct buf payload;
     buf_init(&payload, TOKEN_MAX_BYTES);
-    enum status status = STATUS_UNAUTHORIZED;
-    if (base64url_decode(parts.payload, &payload)) {
-        status = read_claims(buf_str(&payload), now, ret_claims);
-    }
+    enum status status =
+        decode_object(part, &payload)
+            ? token_claims_read(&demands, kind, buf_str(&payload), r->now, ret_claims, &r->why)
+            : refuse(r, "its claims are no JSON object in base64url");
     buf_release(&payload);
     return status;
 }
 
-void token_claims_release(struct token_claims *claims)
+static enum status read_token(struct reading *r, enum token_kind kind, struct str token,
+                              struct token_claims *ret_claims)
 {
-    free(claims->user);
-    free(claims->info);
-    *claims = (struct token_claims){0};
+    struct token_parts parts;
+    if (!r->verifier->skips_signature && !has_key(r->verifier)) {
+        return refuse(r, "no key is configured");
+    }
+    if (token.len > TOKEN_MAX_BYTES || !split(token, &parts)) {
+        return refuse(r, token.len > TOKEN_MAX_BYTES ? "it is longer than 16 KB"
+                                                     : "it has not three parts");
+    }
+    enum status status = check_signed(r, &parts);
+    return status == STATUS_OK ? read_claims(r, kind, parts.payload, ret_claims) : status;
+}
+
+enum status token_verify(struct token_verifier *verifier, enum token_kind kind, struct str token,
+                         int64_t now, struct token_claims *ret_claims, const char **ret_why)
+{
+    struct reading r = {.verifier = verifier, .now = now, .why = "memory is short"};
+    struct token_claims claims = {0};
+    enum status status = read_token(&r, kind, token, &claims);
+    if (status == STATUS_OK) {
+        *ret_claims = claims;
+        return STATUS_OK;
+    }
+    token_claims_release(&claims);
+    *ret_why = r.why;
+    return status;
+}
+
+void token_await(struct token_verifier *verifier, struct token_wait *wait)
+{
+    assert(verifier->jwks && "nothing to wait for");
+    jwks_await(verifier->jwks, wait);
+}
+
+void token_await_cancel(struct token_verifier *verifier, struct token_wait *wait)
+{
+    if (verifier->jwks) {
+        jwks_await_cancel(verifier->jwks, wait);
+    }
+}
+
+/* --- its life --- */
+
+static enum status read_pattern(const char *text, struct pattern **ret_pattern)
+{
+    return text[0] ? pattern_create(str_of(text), ret_pattern, NULL) : STATUS_OK;
+}
+
+static enum status read_pem(const char *pem, enum key_kind kind, EVP_PKEY **ret_key)
+{
+    if (pem[0]) {
+        *ret_key = token_key_from_pem(pem, kind);
+    }
+    return pem[0] && !*ret_key ? STATUS_INVALID : STATUS_OK;
+}
+
+static enum status read_options(struct token_verifier *v, const struct token_verifier_setup *setup)
+{
+    const struct token_options *o = setup->options;
+    enum status status = read_pem(o->rsa_public_key, KEY_RSA, &v->rsa);
+    if (status == STATUS_OK) {
+        status = read_pem(o->ecdsa_public_key, KEY_EC, &v->ec);
+    }
+    if (status == STATUS_OK) {
+        status = read_pattern(o->audience_regex, &v->audience);
+    }
+    if (status == STATUS_OK) {
+        status = read_pattern(o->issuer_regex, &v->issuer);
+    }
+    if (status == STATUS_OK && o->jwks_public_endpoint[0]) {
+        status = jwks_create(setup->loop, setup->fetch_pool, o->jwks_public_endpoint, &v->jwks);
+    }
+    return status;
+}
+
+enum status token_verifier_create(const struct token_verifier_setup *setup,
+                                  struct token_verifier **ret_verifier)
+{
+    struct token_verifier *v = calloc(1, sizeof(*v));
+    if (!v) {
+        return STATUS_NO_MEMORY;
+    }
+    v->options = setup->options;
+    v->skips_signature = setup->skips_signature;
+    enum status status = read_options(v, setup);
+    if (status != STATUS_OK) {
+        token_verifier_destroy(v);
+        return status;
+    }
+    *ret_verifier = v;
+    return STATUS_OK;
+}
+
+void token_verifier_stop(struct token_verifier *verifier)
+{
+    if (verifier->jwks) {
+        jwks_stop(verifier->jwks);
+    }
+}
+
+void token_verifier_destroy(struct token_verifier *verifier)
+{
+    if (!verifier) {
+        return;
+    }
+    jwks_destroy(verifier->jwks);
+    pattern_destroy(verifier->issuer);
+    pattern_destroy(verifier->audience);
+    EVP_PKEY_free(verifier->ec);
+    EVP_PKEY_free(verifier->rsa);
+    free(verifier);
 }
