@@ -1,46 +1,54 @@
 /* SPDX-License-Identifier: MIT */
 /* Unit fan_out brings publications to subscribers. All channels that have something to deliver
  * stand in a round; each in turn delivers to a few subscribers, until all is done or this turn of
- * the loop has had its time. */
+ * the loop has had its time. In front of the queues stands what conflate holds back. */
 #include "hub/fan_out.h"
 
+#include <assert.h>
 #include <stdlib.h>
+#include <utlist.h>
 
 #include "base/clock.h"
 #include "hub/channel.h"
-#include "hub/client.h"
+#include "hub/client_internal.h"
+#include "hub/delivery.h"
 
-#define ROUND_MAX_US          5000 /* of a turn of the loop, for each channel's first slice */
-#define TURN_MAX_US           500  /* for more of them */
-#define SLICE_PLACES          32
-#define JOIN_MAX_PUBLICATIONS 64
-#define JOIN_MAX_BYTES        65536
-#define FRAME_MAX_BYTES       ((size_t)1 << 31)
+#define ROUND_MAX_US   5000 /* of a turn of the loop, for each channel's first slice */
+#define TURN_MAX_US    500  /* for more of them */
+#define SLICE_PLACES   32
+#define JOIN_MAX_BYTES 65536
 
 /* Places ahead of the one that is served. */
 #define PREFETCH_CLIENT     8
 #define PREFETCH_CONNECTION 4
 
-/* Publications that came in one turn, for the same subscribers: one message on the wire. */
-struct delivery {
-    struct delivery *next;
-    size_t cursor; /* the next place */
-    size_t end;    /* behind the last place */
-    size_t n_bytes;
-    size_t n_publications;
-    struct publication *publications[JOIN_MAX_PUBLICATIONS];
-    struct frame *frames[WIRE_FORMATS_MAX];
+/* While the deadline is armed, a publication that comes is held until then, in place of the one
+ * that was. */
+struct conflation {
+    struct fan_out *fan_out;
+    struct fan_out_queue *queue;
+    struct conflation *next, *prev; /* of those that hold one */
+    struct deadline deadline;
+    struct publication *held; /* or NULL */
+    size_t n_places;
 };
 
 struct fan_out {
     struct loop *loop;
+    struct deadlines *deadlines;
     struct deferred run;
     fan_out_delivered_fn delivered;
     struct fan_out_queue *round_first;
     struct fan_out_queue *round_last;
-    struct buf scratch;
+    struct conflation *holding;
+    bool is_hurrying;
+    struct delivery_writer writer;
     uint64_t n_messages;
+    uint64_t n_filtered;
+    uint64_t n_conflated;
 };
+
+/* --- queues --- */
 
 static void append_to_round(struct fan_out *f, struct fan_out_queue *queue)
 {
@@ -63,31 +71,15 @@ static struct fan_out_queue *take_from_round(struct fan_out *f)
     return queue;
 }
 
-static void delivery_free(struct delivery *d)
-{
-    for (size_t i = 0; i < d->n_publications; i++) {
-        publication_unref(d->publications[i]);
-    }
-    for (size_t i = 0; i < WIRE_FORMATS_MAX; i++) {
-        frame_unref(d->frames[i]);
-    }
-    free(d);
-}
-
 static bool can_join(const struct delivery *d, const struct publication *p, size_t n_places)
 {
-    return d && d->cursor == 0 && d->end == n_places && d->n_publications < JOIN_MAX_PUBLICATIONS &&
+    return d && d->cursor == 0 && d->end == n_places && !delivery_is_event(d) &&
+           d->n_publications < JOIN_MAX_PUBLICATIONS &&
            d->n_bytes + publication_size(p) <= JOIN_MAX_BYTES;
 }
 
-static struct delivery *add_delivery(struct fan_out *f, struct fan_out_queue *queue,
-                                     size_t n_places)
+static void append_delivery(struct fan_out *f, struct fan_out_queue *queue, struct delivery *d)
 {
-    struct delivery *d = calloc(1, sizeof(*d));
-    if (!d) {
-        return NULL;
-    }
-    d->end = n_places;
     if (queue->last) {
         queue->last->next = d;
     } else {
@@ -95,77 +87,345 @@ static struct delivery *add_delivery(struct fan_out *f, struct fan_out_queue *qu
         append_to_round(f, queue);
     }
     queue->last = d;
+    loop_defer_late(f->loop, &f->run);
+}
+
+static struct delivery *delivery_for(struct fan_out *f, struct fan_out_queue *queue,
+                                     const struct publication *p, size_t n_places)
+{
+    if (can_join(queue->last, p, n_places)) {
+        return queue->last;
+    }
+    struct delivery *d = delivery_create(n_places, queue->base);
+    if (d) {
+        append_delivery(f, queue, d);
+    }
     return d;
 }
 
-enum status fan_out_add(struct fan_out *f, struct fan_out_queue *queue, struct publication *p,
-                        size_t n_places)
+/* The next delta will be made from it: whoever has got all so far will have it by then. */
+static void set_base(struct fan_out_queue *queue, struct publication *p)
 {
-    struct delivery *d = queue->last;
-    if (!can_join(d, p, n_places)) {
-        d = add_delivery(f, queue, n_places);
+    if (channel_namespace(queue->channel)->allows_delta) {
+        publication_unref(queue->base);
+        queue->base = publication_ref(p);
     }
+}
+
+static enum status deliver(struct fan_out *f, struct fan_out_queue *queue, struct publication *p,
+                           size_t n_places)
+{
+    struct delivery *d = delivery_for(f, queue, p, n_places);
     if (!d) {
         return STATUS_NO_MEMORY;
     }
     d->publications[d->n_publications++] = publication_ref(p);
     d->n_bytes += publication_size(p);
-    loop_defer_late(f->loop, &f->run);
+    set_base(queue, p);
     return STATUS_OK;
 }
 
-static struct frame *encode(struct fan_out *f, const struct delivery *d, struct str channel,
-                            const struct wire_format *format)
+/* May overtake a publication that conflate holds back. */
+enum status fan_out_add_event(struct fan_out *f, struct fan_out_queue *queue,
+                              enum presence_event event, struct str info, size_t n_places)
 {
-    buf_clear(&f->scratch);
-    for (size_t i = 0; i < d->n_publications; i++) {
-        if (i > 0) {
-            buf_append_char(&f->scratch, format->separator);
-        }
-        format->publication(&f->scratch, channel, d->publications[i]);
+    struct delivery *d = delivery_create_event(n_places, event, info);
+    if (!d) {
+        return STATUS_NO_MEMORY;
     }
-    return buf_failed(&f->scratch) ? NULL : frame_create(buf_str(&f->scratch));
+    append_delivery(f, queue, d);
+    return STATUS_OK;
 }
 
+bool fan_out_has_base(struct fan_out_queue *queue, struct publication *p)
+{
+    if (p && !queue->base) {
+        set_base(queue, p); /* nobody has got anything else yet */
+    }
+    /* With one held back, the next may be a delta from what came before it. */
+    return p && queue->base && !fan_out_queue_is_holding(queue) &&
+           str_eq(queue->base->data, p->data);
+}
+
+/* --- conflate --- */
+
+bool fan_out_queue_is_holding(const struct fan_out_queue *queue)
+{
+    return queue->conflation && queue->conflation->held;
+}
+
+static void hold(struct fan_out *f, struct conflation *c, struct publication *p, size_t n_places)
+{
+    if (c->held) {
+        publication_unref(c->held);
+        f->n_conflated++;
+    } else {
+        DL_APPEND(f->holding, c);
+    }
+    c->held = publication_ref(p);
+    c->n_places = n_places;
+}
+
+static void drop_held(struct fan_out *f, struct conflation *c)
+{
+    if (c->held) {
+        DL_DELETE(f->holding, c);
+        publication_unref(c->held);
+        c->held = NULL;
+    }
+}
+
+static void on_interval_over(struct deadline *deadline);
+
+/* What cannot be delivered now for want of memory is tried again soon. */
+static void deliver_held(struct fan_out *f, struct conflation *c)
+{
+    int64_t interval_ms = 0;
+    if (deliver(f, c->queue, c->held, c->n_places) == STATUS_OK) {
+        drop_held(f, c);
+        interval_ms = channel_namespace(c->queue->channel)->conflate_ms;
+    }
+    deadline_arm(f->deadlines, &c->deadline, interval_ms, on_interval_over);
+}
+
+static void on_interval_over(struct deadline *deadline)
+{
+    struct conflation *c = container_of(deadline, struct conflation, deadline);
+    struct channel *channel = c->queue->channel;
+    if (!c->held) {
+        return;
+    }
+    if (channel_n_subscribers(channel) > 0) {
+        deliver_held(c->fan_out, c);
+        return;
+    }
+    drop_held(c->fan_out, c);
+    if (fan_out_queue_is_empty(c->queue)) {
+        c->fan_out->delivered(channel);
+    }
+}
+
+static struct conflation *conflation_of(struct fan_out *f, struct fan_out_queue *queue)
+{
+    if (!queue->conflation) {
+        queue->conflation = calloc(1, sizeof(*queue->conflation));
+    }
+    if (queue->conflation) {
+        queue->conflation->fan_out = f;
+        queue->conflation->queue = queue;
+    }
+    return queue->conflation;
+}
+
+static enum status conflate(struct fan_out *f, struct fan_out_queue *queue, struct publication *p,
+                            size_t n_places)
+{
+    struct conflation *c = conflation_of(f, queue);
+    if (!c) {
+        return STATUS_NO_MEMORY;
+    }
+    if (deadline_armed(&c->deadline)) {
+        hold(f, c, p, n_places);
+        return STATUS_OK;
+    }
+    enum status status = deliver(f, queue, p, n_places);
+    if (status == STATUS_OK) {
+        deadline_arm(f->deadlines, &c->deadline, channel_namespace(queue->channel)->conflate_ms,
+                     on_interval_over);
+    }
+    return status;
+}
+
+enum status fan_out_add(struct fan_out *f, struct fan_out_queue *queue, struct publication *p,
+                        size_t n_places)
+{
+    bool conflates = channel_namespace(queue->channel)->conflate_ms > 0 && !f->is_hurrying;
+    return conflates ? conflate(f, queue, p, n_places) : deliver(f, queue, p, n_places);
+}
+
+void fan_out_queue_hurry(struct fan_out *f, struct fan_out_queue *queue)
+{
+    if (fan_out_queue_is_holding(queue)) {
+        deadline_arm(f->deadlines, &queue->conflation->deadline, 0, on_interval_over);
+    }
+}
+
+void fan_out_hurry(struct fan_out *f)
+{
+    f->is_hurrying = true;
+    struct conflation *c;
+    struct conflation *next;
+    DL_FOREACH_SAFE (f->holding, c, next) {
+        deliver_held(f, c);
+    }
+}
+
+void fan_out_queue_release(struct fan_out *f, struct fan_out_queue *queue)
+{
+    publication_unref(queue->base);
+    queue->base = NULL;
+    if (queue->conflation) {
+        deadline_disarm(f->deadlines, &queue->conflation->deadline);
+        drop_held(f, queue->conflation);
+        free(queue->conflation);
+        queue->conflation = NULL;
+    }
+}
+
+/* --- one subscriber: the one at the place in front of the delivery's cursor --- */
+
+/* True: it is still there, to be sent more. */
+static bool send_frame(const struct delivery *d, struct channel *channel, struct client *client,
+                       struct frame *frame)
+{
+    if (!frame) { /* it cannot be told what it missed: it shall come again */
+        client_disconnect(client, &disconnect_internal_error);
+        return false;
+    }
+    client_send_frame(client, frame);
+    return channel_subscriber(channel, d->cursor - 1) == client;
+}
+
+static void send_one_by_one(struct fan_out *f, struct delivery *d, struct channel *channel,
+                            struct client *client, enum delivery_variant variant, uint64_t mask)
+{
+    const struct wire_format *format = client_wire_format(client);
+    for (size_t i = 0; i < d->n_publications; i++) {
+        if (!(mask >> i & 1)) {
+            continue;
+        }
+        struct frame *frame =
+            delivery_frame_of_one(&f->writer, d, channel_name(channel), format, variant, i);
+        if (!send_frame(d, channel, client, frame)) {
+            return;
+        }
+    }
+}
+
+/* mask: which of the publications, at least one; all of them but for VARIANT_JSON. */
+static void send_publications(struct fan_out *f, struct delivery *d, struct channel *channel,
+                              struct client *client, enum delivery_variant variant, uint64_t mask)
+{
+    const struct wire_format *format = client_wire_format(client);
+    struct str name = channel_name(channel);
+    bool is_one = (mask & (mask - 1)) == 0;
+    bool is_all = mask == delivery_all(d);
+    f->n_messages += (uint64_t)__builtin_popcountll(mask);
+    if (is_all && (is_one || format->joins)) {
+        (void)send_frame(d, channel, client, delivery_frame(&f->writer, d, name, format, variant));
+    } else if (is_one || !format->joins) {
+        send_one_by_one(f, d, channel, client, variant, mask);
+    } else {
+        (void)send_frame(d, channel, client,
+                         delivery_frame_of_some(&f->writer, d, name, format, mask));
+    }
+}
+
+static uint64_t filtered(const struct delivery *d, const struct tags_filter *filter)
+{
+    uint64_t mask = 0;
+    for (size_t i = 0; i < d->n_publications; i++) {
+        mask |= (uint64_t)tags_filter_matches(filter, d->publications[i]->tags) << i;
+    }
+    return mask;
+}
+
+static void deliver_filtered(struct fan_out *f, struct delivery *d, struct channel *channel,
+                             struct client *client, const struct tags_filter *filter)
+{
+    uint64_t mask = filtered(d, filter);
+    f->n_filtered += (uint64_t)__builtin_popcountll(delivery_all(d) & ~mask);
+    if (mask != 0) {
+        send_publications(f, d, channel, client, VARIANT_JSON, mask);
+    }
+}
+
+static void deliver_event(struct fan_out *f, struct delivery *d, struct channel *channel,
+                          struct client *client)
+{
+    (void)send_frame(
+        d, channel, client,
+        delivery_event_frame(&f->writer, d, channel_name(channel), client_wire_format(client)));
+}
+
+/* As only its subscription shows, which may be gone after sending. */
+static void deliver_specially(struct fan_out *f, struct delivery *d, struct channel *channel,
+                              struct client *client)
+{
+    struct subscription *s = client_subscription(client, channel);
+    assert(s);
+    if (delivery_is_event(d)) {
+        if (s->has_joins) {
+            deliver_event(f, d, channel, client);
+        }
+    } else if (s->more && s->more->filter) {
+        deliver_filtered(f, d, channel, client, s->more->filter);
+    } else if (s->has_delta) {
+        enum delivery_variant variant = s->has_base ? VARIANT_DELTA : VARIANT_TEXT;
+        s->has_base = true;
+        send_publications(f, d, channel, client, variant, delivery_all(d));
+    } else {
+        send_publications(f, d, channel, client, VARIANT_JSON, delivery_all(d));
+    }
+}
+
+/* The way of nearly all. */
 static void deliver_to(struct fan_out *f, struct delivery *d, struct channel *channel,
                        struct client *client)
 {
-    const struct wire_format *format = client_wire_format(client);
-    struct frame **frame = &d->frames[format->index];
-    if (!*frame) {
-        *frame = encode(f, d, channel_name(channel), format);
-    }
-    if (!*frame) { /* it cannot be told what it missed: it shall come again */
-        client_disconnect(client, &disconnect_internal_error);
+    struct frame *frame = d->frames[client_wire_format(client)->index];
+    if (!frame) {
+        send_publications(f, d, channel, client, VARIANT_JSON, delivery_all(d));
         return;
     }
-    client_send_frame(client, *frame);
+    client_send_frame(client, frame);
     f->n_messages += d->n_publications;
 }
 
+/* --- rounds --- */
+
 /* Thousands of clients lie scattered in memory: what sending to them will touch is fetched while
  * others are sent to, the connection when the client that points to it has come. */
-static void look_ahead(const struct channel *channel, const struct delivery *d)
+static void look_ahead(struct client *const *places, const struct delivery *d)
 {
     if (d->cursor + PREFETCH_CLIENT < d->end) {
-        client_prefetch(channel_subscriber(channel, d->cursor + PREFETCH_CLIENT));
+        client_prefetch(places[d->cursor + PREFETCH_CLIENT]);
     }
     if (d->cursor + PREFETCH_CONNECTION < d->end) {
-        client_prefetch_connection(channel_subscriber(channel, d->cursor + PREFETCH_CONNECTION));
+        client_prefetch_connection(places[d->cursor + PREFETCH_CONNECTION]);
     }
 }
 
 /* True: the delivery is complete. */
 static bool deliver_slice(struct fan_out *f, struct delivery *d, struct channel *channel)
 {
+    bool is_special = delivery_is_event(d) || channel_n_special(channel) > 0;
+    struct client *const *places = channel_places(channel); /* nobody is added meanwhile */
     for (int i = 0; i < SLICE_PLACES && d->cursor < d->end; i++) {
-        look_ahead(channel, d);
-        struct client *client = channel_subscriber(channel, d->cursor++);
-        if (client) {
+        look_ahead(places, d);
+        struct client *client = places[d->cursor++];
+        if (client && is_special) {
+            deliver_specially(f, d, channel, client);
+        } else if (client) {
             deliver_to(f, d, channel, client);
         }
     }
     return d->cursor == d->end;
+}
+
+/* The channel is going to close the places that were left. Those for whom one is held back are
+ * still the first then, but fewer. */
+static void count_places_of_held(struct fan_out_queue *queue)
+{
+    if (!fan_out_queue_is_holding(queue)) {
+        return;
+    }
+    struct conflation *c = queue->conflation;
+    size_t n_places = 0;
+    for (size_t i = 0; i < c->n_places; i++) {
+        n_places += channel_subscriber(queue->channel, i) != NULL;
+    }
+    c->n_places = n_places;
 }
 
 static void serve_next_channel(struct fan_out *f)
@@ -182,6 +442,7 @@ static void serve_next_channel(struct fan_out *f)
     if (queue->first) {
         append_to_round(f, queue);
     } else {
+        count_places_of_held(queue);
         f->delivered(queue->channel);
     }
 }
@@ -204,17 +465,20 @@ static void run(void *arg)
     }
 }
 
-enum status fan_out_create(struct loop *loop, fan_out_delivered_fn delivered,
-                           struct fan_out **ret_fan_out)
+/* --- the whole --- */
+
+enum status fan_out_create(struct loop *loop, struct deadlines *deadlines,
+                           fan_out_delivered_fn delivered, struct fan_out **ret_fan_out)
 {
     struct fan_out *f = calloc(1, sizeof(*f));
     if (!f) {
         return STATUS_NO_MEMORY;
     }
     f->loop = loop;
+    f->deadlines = deadlines;
     f->delivered = delivered;
     f->run = (struct deferred){.fn = run, .arg = f};
-    buf_init(&f->scratch, FRAME_MAX_BYTES);
+    delivery_writer_init(&f->writer);
     *ret_fan_out = f;
     return STATUS_OK;
 }
@@ -223,17 +487,21 @@ void fan_out_destroy(struct fan_out *f)
 {
     if (f) {
         loop_undefer(f->loop, &f->run);
-        buf_release(&f->scratch);
+        delivery_writer_release(&f->writer);
         free(f);
     }
 }
 
 bool fan_out_is_idle(const struct fan_out *f)
 {
-    return !f->round_first;
+    return !f->round_first && !f->holding;
 }
 
-uint64_t fan_out_n_messages(const struct fan_out *f)
+void fan_out_stats(const struct fan_out *f, struct fan_out_stats *ret_stats)
 {
-    return f->n_messages;
+    *ret_stats = (struct fan_out_stats){.n_messages = f->n_messages,
+                                        .n_filtered = f->n_filtered,
+                                        .n_conflated = f->n_conflated,
+                                        .n_deltas = f->writer.n_deltas,
+                                        .n_full = f->writer.n_full};
 }

@@ -1,9 +1,10 @@
-/* Delivery of publications to the subscribers of channels: encoded once per format, joined when
- * several come in one turn, in slices, so that one giant channel holds up neither the loop nor the
- * small channels. */
+/* Delivery of publications to the subscribers of channels: encoded once per format and form, joined
+ * when several come in one turn, in slices, so that one giant channel holds up neither the loop nor
+ * the small channels. */
 #ifndef BELFRY_HUB_FAN_OUT_H
 #define BELFRY_HUB_FAN_OUT_H
 
+#include "base/deadlines.h"
 #include "base/loop.h"
 #include "base/status.h"
 #include "hub/publication.h"
@@ -14,32 +15,65 @@ struct delivery;
 
 /* What is still to be delivered in one channel, in order; embedded in it, zeroed at first. While it
  * is not empty the channel leaves its subscribers at their places (a gone one leaves an empty
- * place). */
+ * place), until it is told that all is delivered. */
 struct fan_out_queue {
     struct channel *channel;
     struct delivery *first;
     struct delivery *last;
-    struct fan_out_queue *next; /* in the round of channels that have something to deliver */
+    struct fan_out_queue *next;    /* in the round of channels that have something to deliver */
+    struct publication *base;      /* what came last, for deltas; NULL: nothing did, or the
+                                      namespace allows none */
+    struct conflation *conflation; /* of a namespace with conflate; NULL until it is needed */
 };
 
-/* delivered: a channel's queue became empty; the channel may move its places, and may be freed from
- * there. */
+/* delivered: all in a channel's queue has been delivered, but for what conflate may be holding
+ * back; the channel may close its empty places, in the order in which they are, and may be freed
+ * from there where the queue is empty. */
 typedef void (*fan_out_delivered_fn)(struct channel *channel);
-enum status fan_out_create(struct loop *loop, fan_out_delivered_fn delivered,
-                           struct fan_out **ret_fan_out) MUST_CHECK;
+enum status fan_out_create(struct loop *loop, struct deadlines *deadlines,
+                           fan_out_delivered_fn delivered, struct fan_out **ret_fan_out) MUST_CHECK;
 /* Every queue must be empty. Accepts NULL. */
 void fan_out_destroy(struct fan_out *f);
 
-/* Those who are at the channel's first n_places now will get it, at the loop's tail.
- * STATUS_NO_MEMORY. */
+/* Those who are at the channel's first n_places now will get it, at the loop's tail; in a namespace
+ * with conflate perhaps later, or a newer one in its place. STATUS_NO_MEMORY. */
 enum status fan_out_add(struct fan_out *f, struct fan_out_queue *queue, struct publication *p,
                         size_t n_places) MUST_CHECK;
+
+enum presence_event { PRESENCE_JOIN, PRESENCE_LEAVE };
+/* Somebody came or went: told to those of the first n_places who have_joins. info: JSON, copied.
+ * STATUS_NO_MEMORY. */
+enum status fan_out_add_event(struct fan_out *f, struct fan_out_queue *queue,
+                              enum presence_event event, struct str info,
+                              size_t n_places) MUST_CHECK;
+
+/* A new subscriber with deltas has just been given p (the newest of the channel) with its reply, or
+ * nothing (NULL): is that what the next delta will be made from? Makes it so where nothing else has
+ * been delivered. */
+bool fan_out_has_base(struct fan_out_queue *queue, struct publication *p);
+/* Nobody is subscribed any more: base and conflation go. The queue is empty. */
+void fan_out_queue_release(struct fan_out *f, struct fan_out_queue *queue);
+/* What is held back in it by conflate is due now: nobody is subscribed any more. Does nothing where
+ * nothing is held back. */
+void fan_out_queue_hurry(struct fan_out *f, struct fan_out_queue *queue);
+/* The same for all queues, and from here on nothing is held back: the program ends. */
+void fan_out_hurry(struct fan_out *f);
+
+/* Is one held back by conflate? */
+bool fan_out_queue_is_holding(const struct fan_out_queue *queue);
 static inline bool fan_out_queue_is_empty(const struct fan_out_queue *queue)
 {
-    return !queue->first;
+    return !queue->first && !(queue->conflation && fan_out_queue_is_holding(queue));
 }
 bool fan_out_is_idle(const struct fan_out *f);
-/* Publications times subscribers, so far. */
-uint64_t fan_out_n_messages(const struct fan_out *f);
+
+struct fan_out_stats {
+    uint64_t n_messages;  /* publications times subscribers, so far */
+    uint64_t n_filtered;  /* not sent: the subscriber's tags filter */
+    uint64_t n_conflated; /* not sent: a newer one took the place; per channel */
+    uint64_t n_deltas;    /* made */
+    uint64_t n_full;      /* sent whole where a delta would have been wanted */
+};
+void fan_out_stats(const struct fan_out *f, struct fan_out_stats *ret_stats);
 
 #endif

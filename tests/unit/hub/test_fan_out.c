@@ -27,8 +27,10 @@ static int teardown(void **state)
     return 0;
 }
 
-static void count_done(void *arg, enum status status, const struct subscribe_result *result)
+static void count_done(void *arg, enum status status, const struct client_error *error,
+                       const struct subscribe_result *result)
 {
+    (void)error;
     REQUIRE(status == STATUS_OK && result);
     ++*(size_t *)arg;
 }
@@ -223,9 +225,14 @@ static void large_ones_are_not_joined(void **state)
     peer_release(&peer);
 }
 
-static void other_publication(struct buf *out, struct str channel, const struct publication *p)
+static void other_publication(const struct wire_format *format, struct buf *out, struct str channel,
+                              const struct publication *p, enum publication_form form,
+                              struct str patch)
 {
+    (void)format;
     (void)channel;
+    (void)form;
+    (void)patch;
     buf_append(out, p->data);
 }
 
@@ -234,16 +241,18 @@ static void each_format_has_its_own_frame(void **state)
     struct world *w = *state;
     struct wire_format format = plain_format;
     format.index = 3;
-    format.separator = '+';
+    format.before = STR("<");
+    format.after = STR(">");
+    format.between = STR("+");
     format.publication = other_publication;
     struct client_transport transport = plain_transport;
     transport.format = &format;
     struct peer plain;
     struct peer other;
-    struct connect_result result;
     peer_connect(&plain, w);
     peer_open_with(&other, w, &transport);
-    assert_int_equal(client_connect(other.client, STR_EMPTY, &result), STATUS_OK);
+    assert_int_equal(connect_with_token(&other, "").status, STATUS_OK);
+    peer_forget(&other);
     assert_int_equal(subscribe(&plain, "news").status, STATUS_OK);
     assert_int_equal(subscribe(&other, "news").status, STATUS_OK);
     struct publish_answer answers[2];
@@ -251,7 +260,7 @@ static void each_format_has_its_own_frame(void **state)
     publish_start(w, "news", "2", &answers[1]);
     WAIT_FOR(w, other.n_messages > 0);
     assert_string_equal(peer_text(&plain), "news 0 1|news 0 2\n");
-    assert_string_equal(peer_text(&other), "1+2\n");
+    assert_string_equal(peer_text(&other), "<1>+<2>\n");
     peer_release(&plain);
     peer_release(&other);
 }
