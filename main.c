@@ -39,6 +39,7 @@ struct program {
     struct deadlines *deadlines;
     struct storage *storage;
     struct fetch_pool *fetch_pool;
+    struct fetch_pool *backend_pool;
     struct hub *hub;
     struct server *server;
     uv_signal_t signals[3];
@@ -105,10 +106,12 @@ static void shutdown_step(struct program *p)
         return;
     case SHUTDOWN_CLOSING_STORAGE: return;
     case SHUTDOWN_DONE:
-        fetch_pool_destroy(p->fetch_pool);
-        p->fetch_pool = NULL;
         hub_destroy(p->hub);
         p->hub = NULL;
+        fetch_pool_destroy(p->fetch_pool);
+        p->fetch_pool = NULL;
+        fetch_pool_destroy(p->backend_pool);
+        p->backend_pool = NULL;
         deadlines_destroy(p->deadlines);
         p->deadlines = NULL;
         close_handles(p);
@@ -174,6 +177,9 @@ static enum status open_parts(struct program *p)
             .user_agent = "Belfry/" BELFRY_VERSION,
         };
         status = fetch_pool_create(&options, &p->fetch_pool);
+        if (status == STATUS_OK) {
+            status = fetch_pool_create(&options, &p->backend_pool);
+        }
     }
     return status;
 }
@@ -186,10 +192,14 @@ static enum status open_hub(struct program *p)
         .deadlines = p->deadlines,
         .storage = p->storage,
         .fetch_pool = p->fetch_pool,
+        .backend_pool = p->backend_pool,
         .client = &settings->client,
         .channel = &settings->channel,
         .feeds = &settings->feeds,
         .upstreams = &settings->upstreams,
+        .rpc = &settings->rpc,
+        .proxies = &settings->proxies,
+        .webhooks = &settings->webhooks,
         .version = BELFRY_VERSION,
     };
     enum status status = hub_create(&options, &p->hub);

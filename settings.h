@@ -5,6 +5,8 @@
 #include "hub/client_options.h"
 #include "hub/feed_options.h"
 #include "hub/namespaces.h"
+#include "hub/rpc_options.h"
+#include "hub/webhook_options.h"
 #include "protocols/server_options.h"
 
 struct log_options {
@@ -30,7 +32,10 @@ struct settings {
     struct channel_options channel;
     struct storage_settings storage;
     struct upstreams_options upstreams;
-    struct config_list feeds;
+    struct config_list feeds;    /* of struct feed_options */
+    struct rpc_options rpc;
+    struct config_list proxies;  /* of struct proxy_options */
+    struct config_list webhooks; /* of struct webhook_options */
     struct shutdown_options shutdown;
 };
 

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "hub/channel_internal.h"
-#include "hub/client.h"
+#include "hub/client_internal.h"
 
 /* --- life --- */
 
@@ -21,6 +21,7 @@ void channel_free(struct channel *c)
     HASH_DEL(c->hub->channels, c);
     loop_undefer(c->hub->loop, &c->answer);
     position_check_remove(c);
+    fan_out_queue_release(c->hub->fan_out, &c->queue);
     tail_release(&c->tail);
     channel_memory_gone(c);
     free(c->places);
@@ -44,6 +45,7 @@ static void let_go_if_unused(struct channel *c)
         return;
     }
     position_check_remove(c);
+    fan_out_queue_release(c->hub->fan_out, &c->queue);
     free(c->places);
     c->places = NULL;
     c->capacity = 0;
@@ -135,14 +137,37 @@ static bool reserve_place(struct channel *c)
     return places;
 }
 
-enum status channel_add(struct channel *c, struct client *client, uint32_t *ret_index)
+struct client *const *channel_places(const struct channel *c)
+{
+    return c->places;
+}
+
+size_t channel_n_special(const struct channel *c)
+{
+    return c->n_special;
+}
+
+static void tell_webhooks(struct channel *c, enum webhook_event event)
+{
+    if (hub_tells(c->hub, event)) {
+        webhooks_channel(c->hub->webhooks, event, channel_name(c));
+    }
+}
+
+enum status channel_add(struct channel *c, struct client *client, struct channel_wishes wishes,
+                        uint32_t *ret_index)
 {
     if (!reserve_place(c)) {
         return STATUS_NO_MEMORY;
     }
     c->places[c->n_places] = client;
     *ret_index = c->n_places++;
+    c->n_special += wishes.is_special;
+    c->n_with_joins += wishes.has_joins;
     c->hub->n_subscriptions++;
+    if (channel_n_subscribers(c) == 1) {
+        tell_webhooks(c, WEBHOOK_CHANNEL_OCCUPIED);
+    }
     if (c->is_loaded) {
         position_check_add(c);
     }
@@ -155,12 +180,20 @@ static void move_place(struct channel *c, uint32_t from, uint32_t to)
     client_moved_in_channel(c->places[to], c, to);
 }
 
-void channel_remove(struct channel *c, uint32_t index)
+void channel_remove(struct channel *c, uint32_t index, struct channel_wishes wishes)
 {
     c->hub->n_subscriptions--;
+    c->n_special -= wishes.is_special;
+    c->n_with_joins -= wishes.has_joins;
     c->places[index] = NULL;
+    if (channel_n_subscribers(c) == 1) {
+        tell_webhooks(c, WEBHOOK_CHANNEL_VACATED);
+    }
     if (!fan_out_queue_is_empty(&c->queue)) {
         c->n_holes++;
+        if (channel_n_subscribers(c) == 0) {
+            fan_out_queue_hurry(c->hub->fan_out, &c->queue);
+        }
         return;
     }
     uint32_t last = --c->n_places;
@@ -298,7 +331,7 @@ static void send_subscribers_back(struct channel *c)
     bool was_anybody = false;
     for (uint32_t i = c->n_places; i-- > 0;) {
         if (c->places[i] && client_is_positioned(c->places[i], c)) {
-            client_unsubscribed(c->places[i], c, &unsubscribe_insufficient_state);
+            client_end_subscription(c->places[i], c, &unsubscribe_insufficient_state);
             was_anybody = true;
         }
     }
@@ -374,4 +407,18 @@ void channel_publish(struct channel *c, struct publication *p,
         send_subscribers_back(c); /* who counts positions comes again and recovers */
     }
     channel_release(c);
+}
+
+void channel_tell_presence(struct channel *c, enum presence_event event, struct str info)
+{
+    if (c->n_with_joins > 0 && /* when all leave together, nobody is to be told of the last ones */
+        fan_out_add_event(c->hub->fan_out, &c->queue, event, info, c->n_places) != STATUS_OK) {
+        log_error("channel", "presence_event_lost", log_str("channel", channel_name(c)),
+                  log_s("why", status_name(STATUS_NO_MEMORY)));
+    }
+}
+
+bool channel_has_base(struct channel *c, struct publication *p)
+{
+    return fan_out_has_base(&c->queue, p);
 }

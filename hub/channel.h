@@ -5,6 +5,7 @@
 #ifndef BELFRY_HUB_CHANNEL_H
 #define BELFRY_HUB_CHANNEL_H
 
+#include "hub/fan_out.h"
 #include "hub/hub.h"
 #include "hub/publication.h"
 
@@ -30,12 +31,30 @@ size_t channel_n_subscribers(const struct channel *channel);
 size_t channel_n_places(const struct channel *channel);
 struct client *channel_subscriber(const struct channel *channel, size_t index);
 
+/* The places themselves; valid until a subscriber is added. */
+struct client *const *channel_places(const struct channel *channel);
+
+/* What a subscriber has that most have not. */
+struct channel_wishes {
+    bool is_special; /* does not get the frames that all others get: subscription_is_special() */
+    bool has_joins;  /* is told who comes and goes */
+};
+/* How many are special. */
+size_t channel_n_special(const struct channel *channel);
+
 /* STATUS_NO_MEMORY. The index is given back to channel_remove; client_moved_in_channel() tells when
  * it changes. */
-enum status channel_add(struct channel *channel, struct client *client,
+enum status channel_add(struct channel *channel, struct client *client, struct channel_wishes wishes,
                         uint32_t *ret_index) MUST_CHECK;
 /* May free the channel. */
-void channel_remove(struct channel *channel, uint32_t index);
+void channel_remove(struct channel *channel, uint32_t index, struct channel_wishes wishes);
+
+/* Somebody comes or goes: told, at the loop's tail, to those of its subscribers who want to know.
+ * info: JSON; copied. */
+void channel_tell_presence(struct channel *channel, enum presence_event event, struct str info);
+/* A subscriber with deltas was given p (the newest; or NULL) with its reply: can deltas go on from
+ * there? */
+bool channel_has_base(struct channel *channel, struct publication *p);
 
 /* A committed publication (or one without history: position NULL): becomes the top, joins the tail,
  * and goes to the subscribers at the loop's tail. */

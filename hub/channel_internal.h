@@ -22,6 +22,8 @@ struct channel {
     uint32_t n_places;
     uint32_t capacity;
     uint32_t n_holes;
+    uint32_t n_special;
+    uint32_t n_with_joins;
     struct fan_out_queue queue;
 
     bool is_loaded;

@@ -12,21 +12,96 @@
         .fallback = fallback_, __VA_ARGS__                                                         \
     }
 
+#define SECTION(key_, member, shape_, doc_)                                                        \
+    {                                                                                              \
+        .key = key_, .type = CONFIG_OBJECT, .offset = offsetof(struct client_options, member),     \
+        .shape = &(shape_), .doc = doc_                                                            \
+    }
+
 #define DAY_MS INT64_C(86400000)
 
-static const struct config_field token_fields[] = {
-    {.key = "hmac_secret_key",
+#define SHAPE(name, type, fields_)                                                                 \
+    static const struct config_shape name = {.size = sizeof(struct type),                          \
+                                             .fields = fields_,                                    \
+                                             .n_fields = sizeof(fields_) / sizeof((fields_)[0])}
+
+static const struct config_field proxy_fields[] = {
+    {.key = "connect",
+     .type = CONFIG_OBJECT,
+     .offset = offsetof(struct client_proxy_options, connect),
+     .shape = &proxy_options_shape,
+     .doc = "Asked who a client without a token is."},
+    {.key = "refresh",
+     .type = CONFIG_OBJECT,
+     .offset = offsetof(struct client_proxy_options, refresh),
+     .shape = &proxy_options_shape,
+     .doc = "Asked whether a connection that ends goes on."},
+};
+SHAPE(proxy_shape, client_proxy_options, proxy_fields);
+
+static const struct config_field personal_channel_fields[] = {
+    {.key = "enabled",
+     .type = CONFIG_BOOL,
+     .offset = offsetof(struct personal_channel_options, enabled),
+     .fallback = "false",
+     .doc = "Every user is subscribed to the channel #user."},
+    {.key = "personal_channel_namespace",
      .type = CONFIG_STRING,
-     .offset = offsetof(struct token_options, hmac_secret_key),
+     .offset = offsetof(struct personal_channel_options, personal_channel_namespace),
      .fallback = "",
-     .secret = true,
-     .doc = "The shared secret of HS256 connection tokens."},
+     .doc = "Its namespace; empty: none."},
+    {.key = "single_connection",
+     .type = CONFIG_BOOL,
+     .offset = offsetof(struct personal_channel_options, single_connection),
+     .fallback = "false",
+     .doc = "A user's new connection ends the older ones."},
 };
-static const struct config_shape token_shape = {
-    .size = sizeof(struct token_options),
-    .fields = token_fields,
-    .n_fields = sizeof(token_fields) / sizeof(token_fields[0]),
+SHAPE(personal_channel_shape, personal_channel_options, personal_channel_fields);
+
+static const struct config_field transform_to_fields[] = {
+    {.key = "code",
+     .type = CONFIG_INT,
+     .offset = offsetof(struct disconnect_transform, disconnect_code),
+     .min = 3000,
+     .max = 4999,
+     .doc = "Of the disconnect."},
+    {.key = "reason",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct disconnect_transform, disconnect_reason),
+     .fallback = "",
+     .max = 123,
+     .doc = "Its reason."},
 };
+SHAPE(transform_to_shape, disconnect_transform, transform_to_fields);
+
+static const struct config_field transform_fields[] = {
+    {.key = "code",
+     .type = CONFIG_INT,
+     .offset = offsetof(struct disconnect_transform, code),
+     .min = 100,
+     .max = 1999,
+     .doc = "Of the error that connect would be answered with."},
+    {.key = "to",
+     .type = CONFIG_OBJECT,
+     .offset = 0,
+     .shape = &transform_to_shape,
+     .doc = "What the client is told instead."},
+};
+SHAPE(transform_shape, disconnect_transform, transform_fields);
+
+static const struct config_field transforms_fields[] = {
+    {.key = "enabled",
+     .type = CONFIG_BOOL,
+     .offset = offsetof(struct disconnect_transforms, enabled),
+     .fallback = "false",
+     .doc = "Use the transforms."},
+    {.key = "transforms",
+     .type = CONFIG_LIST,
+     .offset = offsetof(struct disconnect_transforms, transforms),
+     .shape = &transform_shape,
+     .doc = "The first that fits counts; without one, the codes of the protocol."},
+};
+SHAPE(transforms_shape, disconnect_transforms, transforms_fields);
 
 /* "*", or what a browser sends: scheme and host, perhaps a port, nothing behind; as a glob. */
 static const char *accept_origins(const void *place)
@@ -65,11 +140,23 @@ static const struct config_field client_fields[] = {
           .doc = "A client without a token connects as the anonymous user."),
     FIELD("allowed_origins", CONFIG_STRINGS, allowed_origins, "", .accept = accept_origins,
           .doc = "Globs of the Origin header of browsers; \"*\": all; empty: no browser."),
-    {.key = "token",
-     .type = CONFIG_OBJECT,
-     .offset = offsetof(struct client_options, token),
-     .shape = &token_shape,
-     .doc = "How connection tokens are verified."},
+    FIELD("disallow_anonymous_connection_tokens", CONFIG_BOOL, disallow_anonymous_connection_tokens,
+          "false", .doc = "A token without a user is refused."),
+    FIELD("insecure_skip_token_signature_verify", CONFIG_BOOL, insecure_skip_token_signature_verify,
+          "false", .doc = "Tokens are believed unsigned: for development only."),
+    FIELD("user_id_http_header", CONFIG_STRING, user_id_http_header, "",
+          .doc = "A header that names the user, set by a reverse proxy that is trusted: no client "
+                 "may reach the hub past it."),
+    SECTION("token", token, token_options_shape, "How connection tokens are verified."),
+    SECTION("subscription_token", subscription_token, subscription_token_options_shape,
+            "How subscription tokens are verified; disabled: as connection tokens."),
+    SECTION("proxy", proxy, proxy_shape, "The backend that is asked about connections."),
+    SECTION("subscribe_to_user_personal_channel", personal_channel, personal_channel_shape,
+            "A channel of every user's own."),
+    SECTION("connect_code_to_unidirectional_disconnect", connect_code_to_unidirectional_disconnect,
+            transforms_shape, "What unidirectional clients are told in place of a reply."),
+    FIELD("connect_include_server_time", CONFIG_BOOL, connect_include_server_time, "false",
+          .doc = "The reply to connect has the hub's time, in ms."),
     FIELD("ping_interval", CONFIG_DURATION, ping_interval_ms, "25s", .min = 100, .max = DAY_MS,
           .doc = "Between two pings of the server."),
     FIELD("pong_timeout", CONFIG_DURATION, pong_timeout_ms, "8s", .min = 50, .max = DAY_MS,
@@ -78,6 +165,8 @@ static const struct config_field client_fields[] = {
           .max = DAY_MS, .doc = "For the connect command of a new connection."),
     FIELD("expired_close_delay", CONFIG_DURATION, expired_close_delay_ms, "25s", .min = 0,
           .max = DAY_MS, .doc = "For the refresh of a connection whose token has expired."),
+    FIELD("expired_sub_close_delay", CONFIG_DURATION, expired_sub_close_delay_ms, "25s", .min = 0,
+          .max = DAY_MS, .doc = "For the refresh of a subscription whose token has expired."),
     FIELD("channel_limit", CONFIG_INT, channel_limit, "128", .min = 1, .max = 65535,
           .doc = "Subscriptions of one connection."),
     FIELD("queue_max_size", CONFIG_INT, queue_max_size, "1048576", .min = 1024,
@@ -95,6 +184,10 @@ static const struct config_field client_fields[] = {
           .doc = "Between two comparisons of a channel's position with the storage; 0: none."),
     FIELD("connection_limit", CONFIG_INT, connection_limit, "0", .min = 0, .max = 10000000,
           .doc = "Connections at one time; 0: what the descriptor limit allows."),
+    FIELD("user_connection_limit", CONFIG_INT, user_connection_limit, "0", .min = 0,
+          .max = 10000000, .doc = "Connections of one user at one time; 0: any number."),
+    FIELD("connection_rate_limit", CONFIG_INT, connection_rate_limit, "0", .min = 0, .max = 1000000,
+          .doc = "New connections in a second; 0: any number."),
 };
 const struct config_shape client_options_shape = {
     .size = sizeof(struct client_options),

@@ -11,8 +11,13 @@
 #include "base/loop.h"
 #include "base/status.h"
 #include "hub/client_options.h"
+#include "hub/fan_out.h"
 #include "hub/feed_options.h"
 #include "hub/namespaces.h"
+#include "hub/proxy.h"
+#include "hub/rpc_options.h"
+#include "hub/subscription_grant.h"
+#include "hub/webhooks.h"
 #include "storage/storage.h"
 #include "upstreams/fetch.h"
 
@@ -22,12 +27,17 @@ struct hub_options {
     struct loop *loop;
     struct deadlines *deadlines;
     struct storage *storage;
-    struct fetch_pool *fetch_pool;
+    struct fetch_pool *fetch_pool;   /* of the feeds */
+    struct fetch_pool *backend_pool; /* of proxies, webhooks and keys: a slow backend shall not hold
+                                        up feeds, nor slow upstreams the clients */
     const struct client_options *client; /* all options outlive the hub */
     const struct channel_options *channel;
     const struct config_list *feeds; /* of struct feed_options */
     const struct upstreams_options *upstreams;
-    const char *version; /* of the program */
+    const struct rpc_options *rpc;
+    const struct config_list *proxies;  /* of struct proxy_options */
+    const struct config_list *webhooks; /* of struct webhook_options */
+    const char *version;                /* of the program */
 };
 
 enum status hub_create(const struct hub_options *options, struct hub **ret_hub) MUST_CHECK;
@@ -73,7 +83,8 @@ struct publish_request {
 /* position.offset 0: the channel keeps no history, or this publication was not to be kept. */
 typedef void (*publish_done_fn)(void *arg, enum status status,
                                 const struct storage_position *position);
-/* Answered after the commit; subscribers are pushed to in the same turn of the loop. */
+/* STATUS_WRONG_FORMAT: data is not what the namespace's publication_data_format says. Answered
+ * after the commit; subscribers are pushed to in the same turn of the loop. */
 void hub_publish(struct hub *hub, const struct publish_request *request, publish_done_fn done,
                  void *arg);
 
@@ -104,7 +115,8 @@ void hub_history_remove(struct hub *hub, struct str channel, history_remove_done
 /* --- presence and figures: answered at once --- */
 
 struct client;
-typedef void (*presence_fn)(void *arg, const struct client *client);
+struct channel;
+typedef void (*presence_fn)(void *arg, const struct client *client, const struct channel *channel);
 /* Calls each() for every subscriber. STATUS_NOT_AVAILABLE where presence is off. */
 enum status hub_presence(struct hub *hub, struct str channel, presence_fn each,
                          void *arg) MUST_CHECK;
@@ -181,34 +193,78 @@ typedef void (*feeds_fn)(void *arg, const struct feed_options *options,
                          const struct feed_stats *stats);
 void hub_feeds(struct hub *hub, feeds_fn each, void *arg);
 
+/* --- what backends do to clients --- */
+
+/* Which of a user's connections; empty members: any. */
+struct client_selector {
+    struct str user; /* not empty */
+    struct str client;
+    struct str session; /* of an emulated or unidirectional connection */
+};
+
+/* detail: for a refusal, what was wrong and what was expected; else "". */
+typedef void (*control_done_fn)(void *arg, enum status status, const char *detail);
+
+struct control_subscribe {
+    struct client_selector who;
+    struct str channel;
+    struct subscription_grant grant; /* its texts stay the caller's; copied */
+    bool recover;                    /* since: */
+    struct storage_position since;
+};
+/* Server-side subscriptions of connections that are there now: nothing is remembered. Who is
+ * subscribed already stays as it is. */
+void hub_subscribe(struct hub *hub, const struct control_subscribe *request, control_done_fn done,
+                   void *arg);
+/* These are complete when they return. channel empty: all. */
+enum status hub_unsubscribe(struct hub *hub, const struct client_selector *who,
+                            struct str channel) MUST_CHECK;
+/* keep: a JSON list of client ids that stay, or empty. code 0: 3503. */
+void hub_disconnect(struct hub *hub, const struct client_selector *who, struct str keep,
+                    uint32_t code, struct str reason);
+/* expired: the connections end. Else expires_at (0: never) is their new end, and info, where it is
+ * not empty, takes the place of theirs. */
+void hub_refresh(struct hub *hub, const struct client_selector *who, bool expired,
+                 int64_t expires_at, struct str info);
+
 struct hub_stats {
     size_t n_clients;
     size_t n_users;
     size_t n_subscriptions;
     size_t n_channels;
     size_t n_refreshes;
-    uint64_t n_publications;  /* accepted */
-    uint64_t n_messages_sent; /* publications times subscribers */
-    uint64_t n_slow;          /* clients disconnected with 3008 */
-    size_t n_idle_channels;   /* without subscribers, kept in memory for who comes back */
-    size_t tail_bytes;        /* of recent publications in memory, all channels */
-    size_t tail_max_bytes;    /* channel.tail_total_max_size */
-    uint64_t n_tail_hits;     /* recoveries and history reads answered from memory */
-    uint64_t n_tail_misses;   /* that read the storage */
-    uint64_t n_tail_evicted;  /* tails dropped for the budget */
-    uint64_t n_recovered;     /* successful recoveries */
-    uint64_t n_unrecovered;   /* failed ones */
+    uint64_t n_publications; /* accepted */
+    struct fan_out_stats fan_out;
+    struct webhooks_stats webhooks;
+    uint64_t n_slow;               /* clients disconnected with 3008 */
+    uint64_t n_refused_limit;      /* connections: client.connection_limit */
+    uint64_t n_refused_rate;       /* client.connection_rate_limit */
+    uint64_t n_refused_user_limit; /* client.user_connection_limit */
+    size_t n_idle_channels;        /* without subscribers, kept in memory for who comes back */
+    size_t tail_bytes;             /* of recent publications in memory, all channels */
+    size_t tail_max_bytes;         /* channel.tail_total_max_size */
+    uint64_t n_tail_hits;          /* recoveries and history reads answered from memory */
+    uint64_t n_tail_misses;        /* that read the storage */
+    uint64_t n_tail_evicted;       /* tails dropped for the budget */
+    uint64_t n_recovered;          /* successful recoveries */
+    uint64_t n_unrecovered;        /* failed ones */
     uint64_t n_position_checks;
     uint64_t n_insufficient_state; /* channels whose subscribers were told to come again */
+    size_t n_proxy_calls;          /* questions to backends that are under way */
+    uint64_t n_proxy_overloaded;   /* questions not asked: max_concurrent of the proxy */
     int64_t uptime_s;
     char node[RNG_UUID_SIZE];
 };
-/* Counting users walks the clients. */
+/* At a cost that does not grow with anything. */
 void hub_stats(struct hub *hub, struct hub_stats *ret_stats);
-/* The same with n_users 0, at a cost that does not grow with anything. */
-void hub_stats_without_users(struct hub *hub, struct hub_stats *ret_stats);
+/* The backends that are asked, with their figures. */
+typedef void (*hub_proxy_fn)(void *arg, const char *name, const struct proxy_stats *stats);
+void hub_proxies(struct hub *hub, hub_proxy_fn each, void *arg);
 size_t hub_n_clients(const struct hub *hub);
 const char *hub_version(const struct hub *hub);
+/* Its id, new with every start. */
+const char *hub_node(const struct hub *hub);
 const struct client_options *hub_client_options(const struct hub *hub);
+const struct channel_options *hub_channel_options(const struct hub *hub);
 
 #endif

@@ -8,7 +8,10 @@
 #include "hub/fan_out.h"
 #include "hub/feed.h"
 #include "hub/hub.h"
+#include "hub/hub_proxies.h"
 #include "hub/position_check.h"
+#include "hub/token.h"
+#include "hub/webhooks.h"
 
 struct channel;
 struct refresh;
@@ -22,13 +25,24 @@ struct hub {
     const struct channel_options *channel_options;
     const struct config_list *feeds_options;
     const struct upstreams_options *upstreams_options;
+    const struct rpc_options *rpc_options;
     const char *version;
     char node[RNG_UUID_SIZE];
     int64_t started_ms;
     bool is_stopping;
     bool is_abandoned; /* the storage takes no more operations */
 
+    struct token_verifier *connection_tokens;
+    struct token_verifier *subscription_tokens; /* the same one, unless it has keys of its own */
+    struct hub_proxies *proxies;
+    struct webhooks *webhooks;
+    struct config_list wanted_headers; /* of char * of the options; the array is ours */
+
     struct client *clients; /* a doubly linked list */
+    struct user *users;     /* a hash by name; without the anonymous one */
+    size_t n_anonymous;     /* connected clients without a user */
+    int64_t admitted_s;     /* connection_rate_limit counts in seconds of the monotonic clock */
+    int64_t n_admitted;     /* in that one */
     size_t n_clients;       /* authenticated or not */
     struct trim trim;       /* of their memory */
     size_t n_subscriptions;
@@ -45,6 +59,9 @@ struct hub {
     struct fan_out *fan_out;
     uint64_t n_publications;
     uint64_t n_slow;
+    uint64_t n_refused_limit; /* connections: connection_limit */
+    uint64_t n_refused_rate;
+    uint64_t n_refused_user_limit;
     uint64_t n_recovered; /* recoveries, successful and not */
     uint64_t n_unrecovered;
     uint64_t n_tail_hits; /* recoveries and history reads, from memory and not */
@@ -62,14 +79,11 @@ struct hub {
  * allocated with a check instead. */
 void *hub_allocate(size_t n_bytes) __attribute__((malloc, returns_nonnull));
 
-/* The different users among some clients, counted. A zeroed set is empty. */
-struct user_entry;
-struct user_set {
-    struct user_entry *entries;
-    size_t n_users;
-};
-void user_set_add(struct user_set *set, const struct client *client);
-void user_set_release(struct user_set *set);
+/* Is anybody told of such events? Not any more when the storage closes. */
+static inline bool hub_tells(const struct hub *hub, enum webhook_event event)
+{
+    return !hub->is_abandoned && webhooks_want(hub->webhooks, event);
+}
 
 /* The feeds' part of hub_create, hub_destroy. */
 enum status hub_create_feeds(struct hub *hub) MUST_CHECK;

@@ -14,6 +14,43 @@
     }
 #define FLAG(key_, member, doc_) FIELD(CONFIG_BOOL, key_, member, .fallback = "false", .doc = doc_)
 
+#define PROXY(name_, member, what)                                                                 \
+    FLAG(name_ "_proxy_enabled", member.enabled, "The backend is asked " what "."),                \
+        FIELD(CONFIG_STRING, name_ "_proxy_name", member.name, .fallback = "default",              \
+              .doc = "Which one: a name under proxies; default: channel.proxy." name_ ".")
+
+#define DAY_MS INT64_C(86400000)
+
+static const char *const data_formats[] = {
+    [DATA_ANY] = "", [DATA_JSON] = "json", [DATA_JSON_OBJECT] = "json_object", NULL};
+
+static const char *accept_delta_types(const void *place)
+{
+    const struct config_list *types = place;
+    char *const *names = types->items;
+    for (size_t i = 0; i < types->n_items; i++) {
+        if (strcmp(names[i], "fossil") != 0) {
+            return "an empty list or [\"fossil\"]";
+        }
+    }
+    return NULL;
+}
+
+static const char *accept_pattern(const void *place)
+{
+    static char expected[200]; /* valid until the next call */
+    struct pattern_error wrong;
+    struct pattern *pattern = NULL;
+    const char *text = *(char *const *)place;
+    if (!*text || pattern_create(str_of(text), &pattern, &wrong) == STATUS_OK) {
+        pattern_destroy(pattern);
+        return NULL;
+    }
+    snprintf(expected, sizeof(expected), "a regular expression (at byte %zu: %s)", wrong.offset,
+             wrong.words);
+    return expected;
+}
+
 static const char *const recovery_modes[] = {
     [RECOVERY_DEFAULT] = "", [RECOVERY_STREAM] = "stream", [RECOVERY_CACHE] = "cache", NULL};
 
@@ -36,7 +73,30 @@ static const char *const recovery_modes[] = {
         FLAG("force_positioning", force_positioning, "Every subscription knows its position."),    \
         FLAG("allow_positioning", allow_positioning, "A client may ask for a position."),          \
         FLAG("delta_publish", delta_publish, "All publications may be sent as deltas."),           \
+        FIELD(CONFIG_STRINGS, "allowed_delta_types", allowed_delta_types, .fallback = "",          \
+              .accept = accept_delta_types,                                                        \
+              .doc = "\"fossil\": subscribers may ask for deltas instead of whole publications."), \
+        FLAG("allow_tags_filter", allow_tags_filter,                                               \
+             "Subscribers may ask for publications with certain tags only."),                      \
+        FIELD(CONFIG_DURATION, "conflate", conflate_ms, .fallback = "0s", .max = DAY_MS,           \
+              .doc = "Between two publications that a subscriber gets; those in between give way " \
+                     "to the newest. 0: all are delivered."),                                      \
+        FIELD(CONFIG_CHOICE, "publication_data_format", publication_data_format, .fallback = "",   \
+              .choices = data_formats,                                                             \
+              .expected = "\"json\" or \"json_object\" (JSON is what "                             \
+                          "the hub stores and sends: binary is not)",                              \
+              .doc = "json (or empty): any JSON value; json_object: objects only."),               \
+        FIELD(CONFIG_STRING, "channel_regex", channel_regex, .fallback = "",                       \
+              .accept = accept_pattern,                                                            \
+              .doc = "What the name behind the namespace must match; empty: printable ASCII."),    \
         FLAG("presence", presence, "Who is subscribed can be asked."),                             \
+        FLAG("join_leave", join_leave, "Who comes and goes is told to those who ask for it."),     \
+        FLAG("force_push_join_leave", force_push_join_leave, "To all subscribers."),               \
+        FLAG("allow_user_limited_channels", allow_user_limited_channels,                           \
+             "Behind a '#' stand the users who may subscribe: dialog#42,567."),                    \
+        PROXY("subscribe", subscribe_proxy, "who may subscribe"),                                  \
+        PROXY("publish", publish_proxy, "what clients may publish"),                               \
+        PROXY("sub_refresh", sub_refresh_proxy, "whether a subscription that ends goes on"),       \
         FLAG("allow_subscribe_for_client", subscribe.for_client, "Users may subscribe."),          \
         FLAG("allow_subscribe_for_anonymous", subscribe.for_anonymous,                             \
              "So may clients without a user."),                                                    \
@@ -58,7 +118,12 @@ static const char *const recovery_modes[] = {
 
 static void check_namespace(struct config_reader *reader, void *object)
 {
-    const struct namespace_options *ns = object;
+    struct namespace_options *ns = object;
+    ns->allows_delta = ns->allowed_delta_types.n_items > 0;
+    if (*ns->channel_regex &&
+        pattern_create(str_of(ns->channel_regex), &ns->channel_pattern, NULL) != STATUS_OK) {
+        config_complain(reader, "channel_regex", NULL, "a regular expression");
+    }
     if ((ns->history_size > 0) != (ns->history_ttl_ms > 0)) {
         config_complain(reader, ns->history_size > 0 ? "history_ttl" : "history_size", NULL,
                         "a value above 0: history_size and history_ttl are set together");
@@ -75,6 +140,15 @@ static void check_namespace(struct config_reader *reader, void *object)
     if (ns->history_meta_ttl_ms > 0 && ns->history_meta_ttl_ms < ns->history_ttl_ms) {
         config_complain(reader, "history_meta_ttl", NULL, "at least history_ttl");
     }
+    if (ns->force_push_join_leave && !ns->join_leave) {
+        config_complain(reader, "force_push_join_leave", NULL, "false, or join_leave true");
+    }
+}
+
+static void release_namespace(void *object)
+{
+    struct namespace_options *ns = object;
+    pattern_destroy(ns->channel_pattern);
 }
 
 static const char *accept_name(const void *place)
@@ -95,6 +169,7 @@ static const struct config_shape without_namespace_shape = {
     .fields = without_namespace_fields,
     .n_fields = sizeof(without_namespace_fields) / sizeof(without_namespace_fields[0]),
     .check = check_namespace,
+    .release = release_namespace,
 };
 
 static const struct config_field namespace_fields[] = {
@@ -108,6 +183,7 @@ static const struct config_shape namespace_shape = {
     .fields = namespace_fields,
     .n_fields = sizeof(namespace_fields) / sizeof(namespace_fields[0]),
     .check = check_namespace,
+    .release = release_namespace,
 };
 
 static bool outlives_its_position(const struct channel_options *options,
@@ -137,7 +213,48 @@ static void check_channel_options(struct config_reader *reader, void *object)
     }
 }
 
+static const char *accept_boundary(const void *place)
+{
+    const char *text = *(char *const *)place;
+    return *text ? NULL : "one or more characters";
+}
+
+#define BOUNDARY(key_, fallback_, doc_)                                                            \
+    {                                                                                              \
+        .key = #key_, .type = CONFIG_STRING, .offset = offsetof(struct channel_options, key_),     \
+        .fallback = fallback_, .min = 1, .max = 16, .accept = accept_boundary, .doc = doc_         \
+    }
+
+#define DEFAULT_PROXY(member, doc_)                                                                \
+    {                                                                                              \
+        .key = #member, .type = CONFIG_OBJECT,                                                     \
+        .offset = offsetof(struct channel_proxy_options, member), .shape = &proxy_options_shape,   \
+        .doc = doc_                                                                                \
+    }
+
+static const struct config_field channel_proxy_fields[] = {
+    DEFAULT_PROXY(subscribe, "Asked about subscriptions, where subscribe_proxy_enabled says so."),
+    DEFAULT_PROXY(publish,
+                  "Asked about what clients publish, where publish_proxy_enabled says so."),
+    DEFAULT_PROXY(sub_refresh,
+                  "Asked about subscriptions that end, where sub_refresh_proxy_enabled says so."),
+};
+static const struct config_shape channel_proxy_shape = {
+    .size = sizeof(struct channel_proxy_options),
+    .fields = channel_proxy_fields,
+    .n_fields = sizeof(channel_proxy_fields) / sizeof(channel_proxy_fields[0]),
+};
+
 static const struct config_field channel_fields[] = {
+    {.key = "proxy",
+     .type = CONFIG_OBJECT,
+     .offset = offsetof(struct channel_options, proxy),
+     .shape = &channel_proxy_shape,
+     .doc = "The backends that the namespaces' proxies are by default."},
+    BOUNDARY(private_prefix, "$", "Channels that begin so need a subscription token."),
+    BOUNDARY(namespace_boundary, ":", "Ends the namespace in a channel's name."),
+    BOUNDARY(user_boundary, "#", "Begins the users in the name of a user-limited channel."),
+    BOUNDARY(user_separator, ",", "Between two of them."),
     {.key = "without_namespace",
      .type = CONFIG_OBJECT,
      .offset = offsetof(struct channel_options, without_namespace),
@@ -189,48 +306,114 @@ const struct config_shape channel_options_shape = {
     .check = check_channel_options,
 };
 
-static bool is_printable_ascii(struct str s)
+/* Names go into JSON and into logs: no control characters, and ASCII unless a pattern says more. */
+static bool is_printable(struct str s, bool only_ascii)
 {
     for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] < 0x20 || s.ptr[i] > 0x7e) {
+        unsigned char byte = (unsigned char)s.ptr[i];
+        if (byte < 0x20 || byte == 0x7f || (only_ascii && byte > 0x7e)) {
             return false;
         }
     }
     return true;
 }
 
-bool channel_is_private(struct str channel)
+bool channel_is_private(const struct channel_options *options, struct str channel)
 {
-    return channel.len > 0 && channel.ptr[0] == '$';
+    return str_starts_with(channel, str_of(options->private_prefix));
 }
 
-struct str namespace_name_in(struct str channel)
+/* Where the boundary of the namespace is in the name; -1: in none. */
+static ptrdiff_t find_boundary(const struct channel_options *options, struct str channel,
+                               struct str *ret_name)
 {
-    struct str rest = channel_is_private(channel) ? str_tail(channel, 1) : channel;
-    ptrdiff_t colon = str_find(rest, ':');
-    return colon < 0 ? STR_EMPTY : str_head(rest, (size_t)colon);
+    struct str rest = channel_is_private(options, channel)
+                          ? str_tail(channel, strlen(options->private_prefix))
+                          : channel;
+    *ret_name = rest;
+    return str_find_text(rest, str_of(options->namespace_boundary));
+}
+
+struct str namespace_name_in(const struct channel_options *options, struct str channel)
+{
+    struct str name;
+    ptrdiff_t boundary = find_boundary(options, channel, &name);
+    return boundary < 0 ? STR_EMPTY : str_head(name, (size_t)boundary);
+}
+
+static const struct namespace_options *find_named(const struct channel_options *options,
+                                                  struct str name)
+{
+    const struct namespace_options *all = options->namespaces.items;
+    for (size_t i = 0; i < options->namespaces.n_items; i++) {
+        if (str_eq(name, str_of(all[i].name))) {
+            return &all[i];
+        }
+    }
+    return NULL;
 }
 
 enum status namespace_find(const struct channel_options *options, struct str channel,
                            const struct namespace_options **ret_ns)
 {
-    if (channel.len == 0 || channel.len > (size_t)options->max_length ||
-        !is_printable_ascii(channel)) {
+    if (channel.len == 0 || channel.len > (size_t)options->max_length) {
         return STATUS_INVALID;
     }
-    if (str_find(channel, ':') < 0) {
-        *ret_ns = &options->without_namespace;
-        return STATUS_OK;
+    struct str rest;
+    ptrdiff_t boundary = find_boundary(options, channel, &rest);
+    const struct namespace_options *ns = &options->without_namespace;
+    if (boundary >= 0) {
+        ns = find_named(options, str_head(rest, (size_t)boundary));
+        rest = str_tail(rest, (size_t)boundary + strlen(options->namespace_boundary));
     }
-    struct str name = namespace_name_in(channel);
-    const struct namespace_options *all = options->namespaces.items;
-    for (size_t i = 0; i < options->namespaces.n_items; i++) {
-        if (str_eq(name, str_of(all[i].name))) {
-            *ret_ns = &all[i];
-            return STATUS_OK;
+    if (!is_printable(channel, !ns || !ns->channel_pattern)) {
+        return STATUS_INVALID;
+    }
+    if (!ns) {
+        return STATUS_UNKNOWN_CHANNEL;
+    }
+    if (ns->channel_pattern && !pattern_matches(ns->channel_pattern, rest)) {
+        return STATUS_INVALID;
+    }
+    *ret_ns = ns;
+    return STATUS_OK;
+}
+
+/* What stands behind the last boundary. */
+static bool find_users(const struct channel_options *options, struct str channel,
+                       struct str *ret_users)
+{
+    struct str boundary = str_of(options->user_boundary);
+    bool found = false;
+    for (ptrdiff_t at = str_find_text(channel, boundary); at >= 0;
+         at = str_find_text(channel, boundary)) {
+        channel = str_tail(channel, (size_t)at + boundary.len);
+        found = true;
+    }
+    *ret_users = channel;
+    return found;
+}
+
+enum user_limit channel_user_limit(const struct channel_options *options,
+                                   const struct namespace_options *ns, struct str channel,
+                                   struct str user)
+{
+    struct str users;
+    if (!ns->allow_user_limited_channels || !find_users(options, channel, &users)) {
+        return USER_NOT_LIMITED;
+    }
+    struct str separator = str_of(options->user_separator);
+    while (user.len > 0) {
+        ptrdiff_t end = str_find_text(users, separator);
+        if (str_eq(end < 0 ? users : str_head(users, (size_t)end), user)) {
+            return USER_IS_LISTED;
         }
+        if (end < 0) {
+            break;
+        }
+        users = str_tail(users, (size_t)end + separator.len);
     }
-    return STATUS_UNKNOWN_CHANNEL;
+    return USER_IS_NOT_LISTED;
 }
 
 struct storage_retention namespace_retention(const struct channel_options *options,

@@ -76,19 +76,30 @@ size_t outbox_bytes(const struct outbox *o)
     return o->n_bytes;
 }
 
-bool outbox_take(struct outbox *o, char separator, size_t max_bytes, struct buf *text)
+bool outbox_join(struct outbox *o, struct outbox *more)
+{
+    while (more->n_items > 0) {
+        if (!outbox_push(o, more->items[more->head])) {
+            return false;
+        }
+        frame_unref(pop(more));
+    }
+    return true;
+}
+
+bool outbox_take(struct outbox *o, struct str separator, size_t max_bytes, struct buf *text)
 {
     bool is_first = true;
     while (o->n_items > 0) {
         struct frame *f = o->items[o->head];
-        if (!is_first && text->len + 1 + f->len > max_bytes) {
+        if (!is_first && text->len + separator.len + f->len > max_bytes) {
             break;
         }
-        if (buf_reserve(text, (size_t)f->len + 1) != STATUS_OK) {
+        if (buf_reserve(text, (size_t)f->len + separator.len) != STATUS_OK) {
             return !is_first;
         }
         if (!is_first) {
-            buf_append_char(text, separator);
+            buf_append(text, separator);
         }
         buf_append(text, frame_str(f));
         frame_unref(pop(o));

@@ -3,11 +3,12 @@
  * beside it. */
 #include <stdlib.h>
 
-#include <uthash.h>
-
 #include "hub/channel.h"
+#include "hub/client_internal.h"
 #include "hub/hub_internal.h"
 
+/* Where the namespace has no presence a token may still have put single subscribers in it: who asks
+ * is told that it is off. */
 static enum status find_present(struct hub *hub, struct str name, struct channel **ret_channel)
 {
     const struct namespace_options *ns;
@@ -22,53 +23,61 @@ static enum status find_present(struct hub *hub, struct str name, struct channel
     return STATUS_OK;
 }
 
+static void each_present(struct channel *channel, presence_fn each, void *arg)
+{
+    for (size_t i = 0; i < channel_n_places(channel); i++) {
+        struct client *client = channel_subscriber(channel, i);
+        const struct subscription *s = client ? client_subscription(client, channel) : NULL;
+        if (s && s->is_present) {
+            each(arg, client, channel);
+        }
+    }
+}
+
 enum status hub_presence(struct hub *hub, struct str name, presence_fn each, void *arg)
 {
     struct channel *channel;
     enum status status = find_present(hub, name, &channel);
-    if (status != STATUS_OK || !channel) {
-        return status;
+    if (status == STATUS_OK && channel) {
+        each_present(channel, each, arg);
     }
-    for (size_t i = 0; i < channel_n_places(channel); i++) {
-        struct client *client = channel_subscriber(channel, i);
-        if (client) {
-            each(arg, client);
-        }
-    }
-    return STATUS_OK;
+    return status;
 }
 
 struct user_entry {
     UT_hash_handle hh;
 };
 
-void user_set_add(struct user_set *set, const struct client *client)
+struct presence_count {
+    struct user_entry *entries; /* by user */
+    size_t n_clients;
+    size_t n_users;
+};
+
+static void count(void *arg, const struct client *client, const struct channel *channel)
 {
-    struct str user = client_user(client);
+    struct presence_count *c = arg;
+    const struct user *user = client->user; /* one object per user; NULL is the anonymous one */
     struct user_entry *entry = NULL;
-    const char *key = user.len > 0 ? user.ptr : "";
-    HASH_FIND(hh, set->entries, key, user.len, entry);
+    (void)channel;
+    c->n_clients++;
+    HASH_FIND(hh, c->entries, &client->user, sizeof(user), entry);
     if (entry) {
         return;
     }
     entry = hub_allocate(sizeof(*entry));
-    HASH_ADD_KEYPTR(hh, set->entries, key, user.len, entry);
-    set->n_users++;
+    HASH_ADD_KEYPTR(hh, c->entries, &client->user, sizeof(user), entry);
+    c->n_users++;
 }
 
-void user_set_release(struct user_set *set)
+static void release(struct presence_count *c)
 {
     struct user_entry *entry;
     struct user_entry *next;
-    HASH_ITER (hh, set->entries, entry, next) {
-        HASH_DEL(set->entries, entry);
+    HASH_ITER (hh, c->entries, entry, next) {
+        HASH_DEL(c->entries, entry);
         free(entry);
     }
-}
-
-static void count_user(void *arg, const struct client *client)
-{
-    user_set_add(arg, client);
 }
 
 enum status hub_presence_stats(struct hub *hub, struct str name, size_t *ret_clients,
@@ -79,12 +88,12 @@ enum status hub_presence_stats(struct hub *hub, struct str name, size_t *ret_cli
     if (status != STATUS_OK) {
         return status;
     }
-    struct user_set users = {0};
+    struct presence_count c = {0};
     if (channel) {
-        status = hub_presence(hub, name, count_user, &users);
+        each_present(channel, count, &c);
     }
-    *ret_clients = channel ? channel_n_subscribers(channel) : 0;
-    *ret_users = users.n_users;
-    user_set_release(&users);
-    return status;
+    *ret_clients = c.n_clients;
+    *ret_users = c.n_users;
+    release(&c);
+    return STATUS_OK;
 }

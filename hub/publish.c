@@ -4,6 +4,7 @@
  * that nothing acknowledged can be lost. */
 #include <stdlib.h>
 
+#include "base/json_span.h"
 #include "hub/channel.h"
 #include "hub/hub_internal.h"
 
@@ -82,6 +83,15 @@ static void start_append(struct publish *p, const struct storage_retention *rete
     storage_append(p->hub->storage, &p->append);
 }
 
+static enum status check_format(const struct publish_request *request,
+                                const struct namespace_options *ns)
+{
+    struct str data = request->text ? request->text->data : json_trim(request->data);
+    bool is_wrong = ns->publication_data_format == DATA_JSON_OBJECT &&
+                    json_kind(data) != JSON_KIND_OBJECT;
+    return is_wrong ? STATUS_WRONG_FORMAT : STATUS_OK;
+}
+
 static enum status check(struct hub *hub, const struct publish_request *request,
                          const struct namespace_options **ret_ns)
 {
@@ -95,7 +105,8 @@ static enum status check(struct hub *hub, const struct publish_request *request,
         request->version_epoch.len > PUBLISH_KEY_MAX_BYTES || request->version > INT64_MAX) {
         return STATUS_INVALID;
     }
-    return namespace_find(hub->channel_options, request->channel, ret_ns);
+    enum status status = namespace_find(hub->channel_options, request->channel, ret_ns);
+    return status == STATUS_OK ? check_format(request, *ret_ns) : status;
 }
 
 static struct str copy(char **at, struct str text)

@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: MIT */
-/* Unit subscribe is the way of a client into a channel: permission, position, recovery of what was
- * missed, reply. What is published meanwhile is neither lost nor sent twice, because the last step
- * - reply and place in the channel - happens in one turn, with all publications up to the channel's
- * top in the reply. */
+/* Unit subscribe is the way of a client into a channel: permission (token, users in the name,
+ * backend, options), position, recovery of what was missed, reply. What is published meanwhile is
+ * neither lost nor sent twice, because the last step - reply and place in the channel - happens in
+ * one turn, with all publications up to the channel's top in the reply. */
+#include "hub/subscribe.h"
+
 #include <stdlib.h>
 
 #include "base/log.h"
 #include "hub/channel.h"
 #include "hub/client_internal.h"
+#include "hub/expiry.h"
 #include "hub/hub_internal.h"
+#include "hub/verify.h"
 
 enum subscribe_state {
     SUBSCRIBE_CHECKING,
+    SUBSCRIBE_VERIFYING,  /* the token */
+    SUBSCRIBE_ASKING,     /* the backend */
+    SUBSCRIBE_CHOOSING,   /* what the subscription can do */
     SUBSCRIBE_LOADING,    /* the channel's position */
     SUBSCRIBE_RECOVERING, /* from the tail, or by reading */
     SUBSCRIBE_READING,
@@ -29,6 +36,23 @@ struct subscribe {
     void *arg;
     struct deferred step;
 
+    enum subscribe_origin origin;
+    struct subscription_grant grant; /* of token, backend or server */
+    char *token;                     /* or NULL */
+    char *data;                      /* JSON for the backend; or NULL */
+    char *message;                   /* of the backend's error; or NULL */
+    struct client_error error;
+    bool wants_positioned;
+    bool wants_recoverable;
+    bool wants_joins;
+    bool wants_delta;
+    bool is_from_token;
+    bool is_present;
+    bool tells_joins;
+    bool has_joins;
+    struct tags_filter *filter; /* or NULL */
+
+    bool was_asked_to_recover;
     bool recover;
     bool fail_unrecovered;
     uint64_t since;
@@ -40,6 +64,7 @@ struct subscribe {
     bool was_read;                  /* the storage, by us or for us */
     struct publication **recovered; /* own references; or NULL */
     size_t n_recovered;
+    uint64_t first_recovered; /* offset of the first one, before the filter; 0: none */
 };
 
 static void subscribe_step(struct subscribe *s);
@@ -57,41 +82,183 @@ static void loaded(void *arg, enum status status)
     subscribe_step(s);
 }
 
-/* STATUS_OK: on to loading. */
-static enum status check(struct subscribe *s)
+/* --- may it? --- */
+
+static const struct namespace_options *namespace_of(const struct subscribe *s)
+{
+    return channel_namespace(s->channel);
+}
+
+/* STATUS_OK: the next question is who says yes. */
+static enum status check(const struct subscribe *s)
 {
     const struct client_options *options = s->hub->client_options;
-    struct str name = channel_name(s->channel);
-    if (client_is_subscribed(s->client, name)) {
+    if (s->origin == SUBSCRIBE_BY_CLIENT && !client_is_connected(s->client)) {
+        return STATUS_CLOSED;
+    }
+    if (client_subscription(s->client, s->channel)) {
         return STATUS_ALREADY;
     }
-    if (client_n_subscriptions(s->client) >= (size_t)options->channel_limit) {
-        return STATUS_LIMIT;
+    return s->client->n_subscriptions < (size_t)options->channel_limit ? STATUS_OK : STATUS_LIMIT;
+}
+
+/* The end of waiting for somebody's answer. False: the client has gone meanwhile, and the operation
+ * ends. */
+static bool goes_on(struct subscribe *s)
+{
+    if (client_is_there(s->client)) {
+        return true;
+    }
+    s->status = STATUS_CLOSED;
+    s->state = SUBSCRIBE_ANSWERING;
+    return false;
+}
+
+static enum status send_away(struct subscribe *s, const struct disconnect *why)
+{
+    client_disconnect(s->client, why);
+    return STATUS_CLOSED;
+}
+
+static enum status accept_claims(struct subscribe *s, enum status status,
+                                 struct token_claims *claims)
+{
+    switch (status) {
+    case STATUS_OK: break;
+    case STATUS_EXPIRED: return STATUS_EXPIRED;
+    case STATUS_CONNECT: return STATUS_INTERNAL; /* temporary: the client tries again */
+    default: return STATUS_DENIED;
+    }
+    if (!verify_is_meant(claims, s->client, channel_name(s->channel))) {
+        return send_away(s, &disconnect_invalid_token);
+    }
+    s->grant = claims->grant;
+    claims->grant = (struct subscription_grant){0};
+    return STATUS_OK;
+}
+
+static void verified(void *arg, enum status status, struct token_claims *claims)
+{
+    struct subscribe *s = arg;
+    if (goes_on(s)) {
+        s->status = accept_claims(s, status, claims);
+        s->state = s->status == STATUS_OK ? SUBSCRIBE_CHOOSING : SUBSCRIBE_ANSWERING;
+    }
+    subscribe_step(s);
+}
+
+static enum status accept_answer(struct subscribe *s, const struct proxy_answer *answer)
+{
+    switch (answer->verdict) {
+    case PROXY_RESULT: return subscription_grant_read(answer->result, &s->grant, NULL);
+    case PROXY_DISCONNECT:
+        client_disconnect_with(s->client, answer->code, str_of(answer->message));
+        return STATUS_CLOSED;
+    case PROXY_ERROR: break;
+    }
+    s->message = str_dup(str_of(answer->message));
+    s->error = (struct client_error){.code = answer->code,
+                                     .message = s->message ? s->message : "",
+                                     .is_temporary = answer->is_temporary};
+    return STATUS_REFUSED;
+}
+
+static void asked(void *arg, const struct proxy_answer *answer)
+{
+    struct subscribe *s = arg;
+    if (goes_on(s)) {
+        s->status = accept_answer(s, answer);
+        s->state = s->status == STATUS_OK ? SUBSCRIBE_CHOOSING : SUBSCRIBE_ANSWERING;
+    }
+    subscribe_step(s);
+}
+
+static enum status ask(struct subscribe *s, struct proxy *proxy)
+{
+    char uuid[RNG_UUID_SIZE];
+    struct proxy_request request = {.event = PROXY_SUBSCRIBE,
+                                    .channel = channel_name(s->channel),
+                                    .token = str_of(s->token),
+                                    .data = str_of(s->data)};
+    hub_proxies_introduce(&request, s->client, uuid);
+    struct proxy_call *call; /* an answer is waited for also when the client goes */
+    return proxy_ask(proxy, &request, asked, s, &call) == STATUS_OK ? STATUS_OK : STATUS_INTERNAL;
+}
+
+/* Who says yes: a token, the channel's name, the backend or the namespace's options. Leaves the
+ * state at who has been asked. STATUS_OK, and the state is SUBSCRIBE_CHOOSING: yes. */
+static enum status find_permission(struct subscribe *s)
+{
+    struct str name = channel_name(s->channel);
+    const struct channel_options *options = s->hub->channel_options;
+    struct proxy *proxy = hub_proxies_of_channel(s->hub->proxies, PROXY_SUBSCRIBE, namespace_of(s));
+    s->state = SUBSCRIBE_CHOOSING;
+    if (s->origin == SUBSCRIBE_BY_SERVER) {
+        return STATUS_OK;
+    }
+    if (s->token) {
+        s->state = SUBSCRIBE_VERIFYING; /* verified() steps us */
+        verify_start(s->hub, TOKEN_SUBSCRIPTION, str_of(s->token), verified, s);
+        return STATUS_OK;
+    }
+    switch (channel_user_limit(options, namespace_of(s), name, client_user(s->client))) {
+    case USER_IS_LISTED: return channel_is_private(options, name) ? STATUS_DENIED : STATUS_OK;
+    case USER_IS_NOT_LISTED:
+        if (!s->hub->client_options->insecure) {
+            return STATUS_DENIED;
+        }
+        break;
+    case USER_NOT_LIMITED: break;
+    }
+    if (proxy) {
+        s->state = SUBSCRIBE_ASKING; /* asked() steps us */
+        return ask(s, proxy);
     }
     return client_may(s->client, name, ACCESS_SUBSCRIBE);
 }
 
-static void choose_features(struct subscribe *s, const struct subscribe_request *request)
+/* --- what it can do --- */
+
+static bool choose(unsigned char choice, bool otherwise)
 {
-    const struct namespace_options *ns = channel_namespace(s->channel);
+    return choice == OVERRIDE_NONE ? otherwise : choice == OVERRIDE_TRUE;
+}
+
+/* Whether presence is on does not matter here; and who subscribes will be a subscriber. */
+static bool may_hear_joins(const struct subscribe *s)
+{
+    bool is_anonymous = client_user(s->client).len == 0;
+    return s->hub->client_options->insecure ||
+           namespace_allows(namespace_of(s), ACCESS_PRESENCE, is_anonymous, true);
+}
+
+static void choose_presence(struct subscribe *s)
+{
+    const struct namespace_options *ns = namespace_of(s);
+    const struct subscription_override *o = &s->grant.override;
+    s->is_present = choose(o->presence, ns->presence);
+    s->tells_joins = choose(o->join_leave, ns->join_leave);
+    s->has_joins = choose(o->force_push_join_leave, ns->force_push_join_leave) ||
+                   (s->wants_joins && may_hear_joins(s));
+}
+
+static void choose_features(struct subscribe *s)
+{
+    const struct namespace_options *ns = namespace_of(s);
+    const struct subscription_override *o = &s->grant.override;
     struct subscribe_result *r = &s->result;
     bool has_history = namespace_has_history(ns);
-    r->recoverable =
-        has_history && (ns->force_recovery || (request->recoverable && ns->allow_recovery));
-    r->positioned = has_history && (r->recoverable || ns->force_positioning ||
-                                    (request->positioned && ns->allow_positioning));
+    r->recoverable = has_history && (choose(o->force_recovery, ns->force_recovery) ||
+                                     (s->wants_recoverable && ns->allow_recovery));
+    r->positioned =
+        has_history && (r->recoverable || choose(o->force_positioning, ns->force_positioning) ||
+                        (s->wants_positioned && ns->allow_positioning));
+    r->delta = s->wants_delta && ns->allows_delta && !s->filter;
+    r->data = str_of(s->grant.data);
     bool is_forced = r->recoverable && ns->auto_cache_recover;
-    r->was_recovering = request->recover || is_forced;
+    r->was_recovering = s->was_asked_to_recover || is_forced;
     s->recover = r->was_recovering && r->recoverable;
-    if (!request->recover) { /* without a position; and who did not ask is not refused */
-        return;
-    }
-    s->fail_unrecovered = request->fail_unrecovered;
-    s->since = request->offset;
-    s->has_epoch = request->epoch.len > 0;
-    if (request->epoch.len < sizeof(s->epoch)) { /* a longer one fits no stream */
-        memcpy(s->epoch, request->epoch.ptr ? request->epoch.ptr : "", request->epoch.len);
-    }
+    choose_presence(s);
 }
 
 /* --- recovery --- */
@@ -102,8 +269,11 @@ static bool keep_recovered(struct subscribe *s, struct publication *const *tail,
     if (!s->recovered) {
         return false;
     }
+    s->first_recovered = n_tail > 0 ? tail[0]->offset : 0;
     for (size_t i = 0; i < n_tail; i++) {
-        s->recovered[s->n_recovered++] = publication_ref(tail[i]);
+        if (!s->filter || tags_filter_matches(s->filter, tail[i]->tags)) {
+            s->recovered[s->n_recovered++] = publication_ref(tail[i]);
+        }
     }
     return true;
 }
@@ -211,8 +381,8 @@ static void fill_result(struct subscribe *s)
     r->publications = s->recovered;
     r->n_publications = s->n_recovered;
     /* The client counts on from where it was; from another epoch it may come from beyond. */
-    bool is_behind = s->n_recovered == 0 || s->since < s->recovered[0]->offset;
-    r->position.offset = is_behind ? s->since : s->recovered[0]->offset - 1;
+    bool is_behind = s->first_recovered == 0 || s->since < s->first_recovered;
+    r->position.offset = is_behind ? s->since : s->first_recovered - 1;
 }
 
 static void count_recovery(const struct subscribe *s)
@@ -227,11 +397,58 @@ static void count_recovery(const struct subscribe *s)
     s->hub->n_tail_hits += !s->was_read && s->n_recovered > 0;
 }
 
+/* The place in the channel, for good. */
+static enum status take_place(struct subscribe *s)
+{
+    struct subscription subscription = {
+        .channel = s->channel,
+        .is_positioned = s->result.positioned,
+        .is_recoverable = s->result.recoverable,
+        .is_server_side = s->origin == SUBSCRIBE_BY_SERVER,
+        .is_from_token = s->is_from_token,
+        .has_joins = s->has_joins,
+        .has_delta = s->result.delta,
+        .is_present = s->is_present,
+        .tells_joins = s->tells_joins,
+    };
+    struct publication *last = s->n_recovered > 0 ? s->recovered[s->n_recovered - 1] : NULL;
+    subscription.has_base = s->result.delta && channel_has_base(s->channel, last);
+    enum status status = STATUS_OK;
+    if (s->filter || s->grant.info) {
+        status = subscription_more_of(s->client, &subscription, &subscription.more);
+    }
+    if (status == STATUS_OK && subscription.more) {
+        subscription.more->filter = s->filter;
+        subscription.more->info = s->grant.info;
+        s->filter = NULL;
+        s->grant.info = NULL;
+    }
+    if (status == STATUS_OK) {
+        status = subscription_set_expiry(s->client, &subscription, s->grant.expires_at, &s->result);
+    }
+    if (status == STATUS_OK) {
+        status = client_add_subscription(s->client, &subscription);
+    }
+    if (status != STATUS_OK) {
+        subscription_more_free(s->hub, subscription.more);
+    }
+    return status;
+}
+
+/* While the token was verified or the backend asked, another of the client's commands cannot have
+ * come between, but the server may have subscribed it. */
+static enum status check_again(const struct subscribe *s)
+{
+    enum status status = check(s);
+    bool is_over = expiry_is_over(s->grant.expires_at);
+    return status == STATUS_OK && is_over ? STATUS_OVER : status;
+}
+
 static void answer(struct subscribe *s)
 {
-    bool is_there = client_call_ends(s->client);
-    if (!is_there || !client_is_connected(s->client)) {
-        s->done(s->arg, STATUS_CLOSED, NULL);
+    bool is_there = client_call_ends(s->client) && client_is_there(s->client);
+    if (!is_there) {
+        s->done(s->arg, STATUS_CLOSED, NULL, NULL);
         return;
     }
     if (s->status == STATUS_OK && s->recover) {
@@ -240,10 +457,14 @@ static void answer(struct subscribe *s)
         s->status = is_refused ? STATUS_UNRECOVERABLE : STATUS_OK;
     }
     if (s->status == STATUS_OK) {
-        fill_result(s);
-        s->status = client_add_subscription(s->client, s->channel, s->result.positioned);
+        s->status = check_again(s);
     }
-    s->done(s->arg, s->status, s->status == STATUS_OK ? &s->result : NULL);
+    if (s->status == STATUS_OK) {
+        fill_result(s);
+        s->status = take_place(s);
+    }
+    s->done(s->arg, s->status, s->status == STATUS_REFUSED ? &s->error : NULL,
+            s->status == STATUS_OK ? &s->result : NULL);
 }
 
 static void finish(struct subscribe *s)
@@ -252,6 +473,11 @@ static void finish(struct subscribe *s)
         publication_unref(s->recovered[i]);
     }
     free(s->recovered);
+    tags_filter_destroy(s->filter);
+    subscription_grant_release(&s->grant);
+    free(s->token);
+    free(s->data);
+    free(s->message);
     if (s->channel) {
         channel_release(s->channel);
     }
@@ -264,7 +490,16 @@ static void subscribe_step(struct subscribe *s)
 {
     switch (s->state) {
     case SUBSCRIBE_CHECKING:
-        s->status = s->status == STATUS_OK ? check(s) : s->status;
+        s->status = s->status == STATUS_OK && goes_on(s) ? check(s) : s->status;
+        s->status = s->status == STATUS_OK ? find_permission(s) : s->status;
+        if (s->status == STATUS_OK && s->state != SUBSCRIBE_CHOOSING) {
+            return; /* verified() or asked() steps us */
+        }
+        /* fall through */
+    case SUBSCRIBE_CHOOSING:
+        if (s->status == STATUS_OK) {
+            choose_features(s);
+        }
         if (s->status == STATUS_OK && s->result.positioned) {
             s->state = SUBSCRIBE_LOADING; /* loaded() steps us */
             s->status = start_loading(s);
@@ -275,6 +510,8 @@ static void subscribe_step(struct subscribe *s)
         s->state = SUBSCRIBE_ANSWERING;
         subscribe_step(s);
         return;
+    case SUBSCRIBE_VERIFYING:
+    case SUBSCRIBE_ASKING:
     case SUBSCRIBE_LOADING:
     case SUBSCRIBE_READING: return;
     case SUBSCRIBE_RECOVERING:
@@ -291,8 +528,10 @@ static void subscribe_step(struct subscribe *s)
     }
 }
 
-void client_subscribe(struct client *client, const struct subscribe_request *request,
-                      subscribe_done_fn done, void *arg)
+/* --- the start --- */
+
+static struct subscribe *create(struct client *client, struct str channel, subscribe_done_fn done,
+                                void *arg)
 {
     struct hub *hub = client_hub(client);
     struct subscribe *s = hub_allocate(sizeof(*s));
@@ -304,13 +543,73 @@ void client_subscribe(struct client *client, const struct subscribe_request *req
     client_call_begins(client);
     hub->n_operations++;
     const struct namespace_options *ns;
-    s->status = namespace_find(hub->channel_options, request->channel, &ns);
+    s->status =
+        hub->is_abandoned ? STATUS_CLOSED : namespace_find(hub->channel_options, channel, &ns);
     if (s->status == STATUS_OK) {
-        s->channel = channel_acquire(hub, request->channel, ns);
+        s->channel = channel_acquire(hub, channel, ns);
         s->status = s->channel ? STATUS_OK : STATUS_NO_MEMORY;
     }
-    if (s->status == STATUS_OK) {
-        choose_features(s, request);
-    }
     loop_defer(hub->loop, &s->step);
+    return s;
+}
+
+static void recover_from(struct subscribe *s, uint64_t offset, struct str epoch)
+{
+    s->was_asked_to_recover = true;
+    s->since = offset;
+    s->has_epoch = epoch.len > 0;
+    if (epoch.len < sizeof(s->epoch)) { /* a longer one fits no stream */
+        memcpy(s->epoch, epoch.ptr ? epoch.ptr : "", epoch.len);
+    }
+}
+
+static char *keep(struct subscribe *s, struct str text)
+{
+    char *copy = text.len > 0 ? str_dup(text) : NULL;
+    if (text.len > 0 && !copy) {
+        s->status = STATUS_NO_MEMORY;
+    }
+    return copy;
+}
+
+static void read_filter(struct subscribe *s, struct str tags_filter)
+{
+    if (tags_filter.len == 0 || s->status != STATUS_OK) {
+        return;
+    }
+    s->status = namespace_of(s)->allow_tags_filter ? tags_filter_create(tags_filter, &s->filter)
+                                                   : STATUS_INVALID;
+}
+
+void client_subscribe(struct client *client, const struct subscribe_request *request,
+                      subscribe_done_fn done, void *arg)
+{
+    struct subscribe *s = create(client, request->channel, done, arg);
+    s->token = keep(s, request->token);
+    s->data = keep(s, request->data);
+    s->wants_positioned = request->positioned;
+    s->wants_recoverable = request->recoverable;
+    s->wants_joins = request->join_leave;
+    s->wants_delta = str_eq(request->delta, STR("fossil"));
+    if (request->recover) { /* who did not ask has no position, and is not refused */
+        s->fail_unrecovered = request->fail_unrecovered;
+        recover_from(s, request->offset, request->epoch);
+    }
+    read_filter(s, request->tags_filter);
+}
+
+void client_subscribe_by_server(struct client *client, const struct server_subscribe *request,
+                                subscribe_done_fn done, void *arg)
+{
+    const struct subscription_grant *grant = request->grant;
+    struct subscribe *s = create(client, request->channel, done, arg);
+    s->origin = SUBSCRIBE_BY_SERVER;
+    s->is_from_token = request->is_from_token;
+    s->grant.info = keep(s, str_of(grant->info));
+    s->grant.data = keep(s, str_of(grant->data));
+    s->grant.expires_at = grant->expires_at;
+    s->grant.override = grant->override;
+    if (request->recover) {
+        recover_from(s, request->since.offset, str_of(request->since.epoch));
+    }
 }

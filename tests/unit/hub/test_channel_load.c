@@ -47,9 +47,11 @@ struct returner {
     bool is_recovered;
 };
 
-static void returned(void *arg, enum status status, const struct subscribe_result *result)
+static void returned(void *arg, enum status status, const struct client_error *error,
+                     const struct subscribe_result *result)
 {
     struct returner *r = arg;
+    assert_null(error);
     assert_int_equal(status, STATUS_OK);
     r->is_done = true;
     r->is_recovered = result->recovered;

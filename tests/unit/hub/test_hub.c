@@ -49,7 +49,7 @@ static void figures(void **state)
     assert_int_equal(stats.n_subscriptions, 2);
     assert_int_equal(stats.n_channels, 2);
     assert_int_equal(stats.n_publications, 3);
-    assert_int_equal(stats.n_messages_sent, 2);
+    assert_int_equal(stats.fan_out.n_messages, 2);
     assert_int_equal(stats.n_idle_channels, 0);
     assert_int_equal(stats.tail_max_bytes, 67108864);
     peer_release(&p[0]);

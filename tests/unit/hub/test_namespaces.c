@@ -97,10 +97,10 @@ static void refuses_what_is_no_name(void **state)
 static void a_dollar_makes_it_private(void **state)
 {
     (void)state;
-    assert_true(channel_is_private(STR("$a")));
-    assert_true(channel_is_private(STR("$")));
-    assert_false(channel_is_private(STR("a$")));
-    assert_false(channel_is_private(STR_EMPTY));
+    assert_true(channel_is_private(&options, STR("$a")));
+    assert_true(channel_is_private(&options, STR("$")));
+    assert_false(channel_is_private(&options, STR("a$")));
+    assert_false(channel_is_private(&options, STR_EMPTY));
 }
 
 static void check_retention(struct str channel, int64_t size, int64_t ttl_ms, int64_t meta_ttl_ms)
@@ -274,7 +274,7 @@ static void modes_of_recovery(void **state)
 
 static void check_name_in(struct str channel, const char *expected)
 {
-    assert_true(str_eq(namespace_name_in(channel), str_of(expected)));
+    assert_true(str_eq(namespace_name_in(&options, channel), str_of(expected)));
 }
 
 static void the_name_of_a_namespace_in_a_channels_name(void **state)
@@ -285,6 +285,100 @@ static void the_name_of_a_namespace_in_a_channels_name(void **state)
     check_name_in(STR("news"), "");
     check_name_in(STR("$:"), "");
     check_name_in(STR_EMPTY, "");
+}
+
+/* --- other names --- */
+
+static void read_others(struct channel_options *mine, const char *text)
+{
+    struct config_errors errors;
+    assert_int_equal(config_read(str_of(text), &channel_options_shape, mine, &errors), STATUS_OK);
+    config_errors_release(&errors);
+}
+
+static void check_name(const struct channel_options *mine, struct str channel, enum status expected)
+{
+    const struct namespace_options *ns = NULL;
+    assert_int_equal(namespace_find(mine, channel, &ns), expected);
+    assert_int_equal(ns != NULL, expected == STATUS_OK);
+}
+
+/* It is about what stands behind the namespace, and may allow more than ASCII. */
+static void names_that_fit_a_pattern(void **state)
+{
+    (void)state;
+    struct channel_options mine;
+    read_others(&mine, "{\"without_namespace\":{\"channel_regex\":\"^x\"},\"namespaces\":["
+                       "{\"name\":\"abc\",\"channel_regex\":\"^[a-c]+$\"},"
+                       "{\"name\":\"any\",\"channel_regex\":\"^\\\\p{L}+$\"},"
+                       "{\"name\":\"all\",\"channel_regex\":\".*\"},{\"name\":\"no\"}]}");
+    check_name(&mine, STR("abc:abc"), STATUS_OK);
+    check_name(&mine, STR("$abc:a"), STATUS_OK);
+    check_name(&mine, STR("abc:"), STATUS_INVALID);
+    check_name(&mine, STR("abc:abd"), STATUS_INVALID);
+    check_name(&mine, STR("abc:a:b"), STATUS_INVALID);
+    check_name(&mine, STR("abc:a\n"), STATUS_INVALID);
+    check_name(&mine, STR("any:h\xc3\xa9"), STATUS_OK);
+    check_name(&mine, STR("any:h1"), STATUS_INVALID);
+    check_name(&mine, STR("any:h\xc3"), STATUS_INVALID);
+    check_name(&mine, STR("all:"), STATUS_OK);
+    check_name(&mine, STR("all:\xe2\x82\xac"), STATUS_OK);
+    check_name(&mine, STR("all:a\tb"), STATUS_INVALID);
+    check_name(&mine, STR("all:a\0b"), STATUS_INVALID);
+    check_name(&mine, STR("all:\x7f"), STATUS_INVALID);
+    check_name(&mine, STR("no:h\xc3\xa9"), STATUS_INVALID);
+    check_name(&mine, STR("\xc3\xa9:a"), STATUS_INVALID);
+    check_name(&mine, STR("xyz"), STATUS_OK);
+    check_name(&mine, STR("$xyz"), STATUS_OK);
+    check_name(&mine, STR("yx"), STATUS_INVALID);
+    config_release(&channel_options_shape, &mine);
+}
+
+static void boundaries_of_ones_own(void **state)
+{
+    (void)state;
+    struct channel_options mine;
+    read_others(&mine, "{\"private_prefix\":\"priv-\",\"namespace_boundary\":\"::\","
+                       "\"user_boundary\":\"##\",\"user_separator\":\"; \","
+                       "\"namespaces\":[{\"name\":\"ns\",\"allow_user_limited_channels\":true}]}");
+    assert_true(channel_is_private(&mine, STR("priv-a")));
+    assert_false(channel_is_private(&mine, STR("$a")));
+    assert_false(channel_is_private(&mine, STR("priv")));
+    assert_true(str_eq(namespace_name_in(&mine, STR("priv-ns::a")), STR("ns")));
+    assert_true(str_eq(namespace_name_in(&mine, STR("ns::a::b")), STR("ns")));
+    assert_int_equal(namespace_name_in(&mine, STR("ns:a")).len, 0);
+    check_name(&mine, STR("ns:a"), STATUS_OK);
+    check_name(&mine, STR("on::a"), STATUS_UNKNOWN_CHANNEL);
+    const struct namespace_options *ns = NULL;
+    assert_int_equal(namespace_find(&mine, STR("ns::a"), &ns), STATUS_OK);
+    struct str name = STR("ns::a##1; 2 ;3");
+    assert_int_equal(channel_user_limit(&mine, ns, name, STR("1")), USER_IS_LISTED);
+    assert_int_equal(channel_user_limit(&mine, ns, name, STR("2 ;3")), USER_IS_LISTED);
+    assert_int_equal(channel_user_limit(&mine, ns, name, STR("2")), USER_IS_NOT_LISTED);
+    assert_int_equal(channel_user_limit(&mine, ns, name, STR_EMPTY), USER_IS_NOT_LISTED);
+    assert_int_equal(channel_user_limit(&mine, ns, STR("ns::a"), STR("1")), USER_NOT_LIMITED);
+    assert_int_equal(channel_user_limit(&mine, ns, STR("ns::a#1"), STR("1")), USER_NOT_LIMITED);
+    assert_int_equal(channel_user_limit(&mine, &mine.without_namespace, STR("a##1"), STR("2")),
+                     USER_NOT_LIMITED);
+    config_release(&channel_options_shape, &mine);
+}
+
+static void wrong_names_and_types(void **state)
+{
+    (void)state;
+    check_wrong("{\"without_namespace\":{\"channel_regex\":\"a(\"}}", "channel_regex");
+    check_wrong("{\"namespaces\":[{\"name\":\"ab\",\"channel_regex\":\"[\"}]}",
+                "namespaces[0].channel_regex");
+    check_wrong("{\"private_prefix\":\"\"}", "private_prefix");
+    check_wrong("{\"namespace_boundary\":\"\"}", "namespace_boundary");
+    check_wrong("{\"user_boundary\":\"\"}", "user_boundary");
+    check_wrong("{\"user_separator\":\"\"}", "user_separator");
+    check_wrong("{\"without_namespace\":{\"allowed_delta_types\":[\"fossil\",\"other\"]}}",
+                "allowed_delta_types");
+    check_wrong("{\"without_namespace\":{\"publication_data_format\":\"binary\"}}",
+                "publication_data_format");
+    check_wrong("{\"without_namespace\":{\"force_push_join_leave\":true}}",
+                "force_push_join_leave");
 }
 
 int main(void)
@@ -300,6 +394,9 @@ int main(void)
         cmocka_unit_test(contradictions_are_refused),
         cmocka_unit_test(modes_of_recovery),
         cmocka_unit_test(the_name_of_a_namespace_in_a_channels_name),
+        cmocka_unit_test(names_that_fit_a_pattern),
+        cmocka_unit_test(boundaries_of_ones_own),
+        cmocka_unit_test(wrong_names_and_types),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -30,7 +30,7 @@ static void check_take(struct outbox *o, size_t max_bytes, const char *expected)
 {
     struct buf text;
     buf_init(&text, 1000);
-    assert_true(outbox_take(o, ';', max_bytes, &text));
+    assert_true(outbox_take(o, STR(";"), max_bytes, &text));
     assert_int_equal(text.len, strlen(expected));
     assert_memory_equal(text.ptr, expected, text.len);
     buf_release(&text);
@@ -44,7 +44,7 @@ static void an_empty_one_gives_nothing(void **state)
     buf_init(&text, 100);
     assert_true(outbox_is_empty(o));
     assert_int_equal(outbox_bytes(o), 0);
-    assert_true(outbox_take(o, ';', 100, &text));
+    assert_true(outbox_take(o, STR(";"), 100, &text));
     assert_int_equal(text.len, 0);
     outbox_destroy(o);
     outbox_destroy(NULL);
@@ -114,7 +114,7 @@ static void takes_behind_what_is_there(void **state)
     struct buf text;
     buf_init(&text, 100);
     buf_literal(&text, "headroom");
-    assert_true(outbox_take(o, ';', 100, &text));
+    assert_true(outbox_take(o, STR(";"), 100, &text));
     assert_int_equal(text.len, 11);
     assert_memory_equal(text.ptr, "headrooma;b", 11);
     buf_release(&text);
@@ -128,12 +128,12 @@ static void a_full_text_moves_nothing(void **state)
     push(o, "12345678");
     struct buf text;
     buf_init(&text, 7);
-    assert_false(outbox_take(o, ';', 100, &text));
+    assert_false(outbox_take(o, STR(";"), 100, &text));
     assert_int_equal(text.len, 0);
     assert_int_equal(outbox_bytes(o), 8);
     buf_init(&text, 12);
     push(o, "abcdefgh");
-    assert_true(outbox_take(o, ';', 100, &text)); /* the first one still went */
+    assert_true(outbox_take(o, STR(";"), 100, &text)); /* the first one still went */
     assert_int_equal(text.len, 8);
     assert_int_equal(outbox_bytes(o), 8);
     buf_release(&text);

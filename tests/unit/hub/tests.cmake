@@ -1,13 +1,15 @@
-foreach(module cache_recovery channel channel_load channel_memory channel_template client fan_out feed history hub
-        merge namespaces outbox position_check publication publish refresh subscribe tail token)
+foreach(module cache_recovery channel channel_load channel_memory channel_template client delivery delta fan_out feed history hub
+        merge namespaces outbox position_check proxy proxy_options publication publish refresh subscribe tags_filter tail
+        jwks subscription_grant token token_options webhook_options webhooks client_expiry client_publish connect control core_regressions sub_tokens)
     belfry_unit_test(hub ${module})
 endforeach()
 
 # Tokens are made with a library of their own: what checks them shall not make them.
 pkg_check_modules(CRYPTO REQUIRED IMPORTED_TARGET libcrypto)
-foreach(module channel client subscribe token)
+foreach(module channel client client_expiry client_publish connect control core_regressions jwks sub_tokens subscribe token token_options webhooks)
     target_link_libraries(test_${module} PRIVATE PkgConfig::CRYPTO)
 endforeach()
 
 # The file is changed behind the hub's back.
 target_link_libraries(test_position_check PRIVATE PkgConfig::SQLITE)
+target_link_libraries(test_webhooks PRIVATE PkgConfig::SQLITE)

@@ -4,9 +4,11 @@
 #ifndef BELFRY_TESTS_HUB_WORLD_H
 #define BELFRY_TESTS_HUB_WORLD_H
 
+#include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/json_span.h"
@@ -31,6 +33,9 @@ struct world {
     struct channel_options channel_options;
     struct upstreams_options upstreams_options;
     struct config_list feeds;
+    struct rpc_options rpc_options;
+    struct config_list proxies;
+    struct config_list webhooks;
     struct hub *hub;
     char folder[64]; /* "" without a file */
     char path[96];
@@ -42,6 +47,9 @@ struct world_options {
     const char *channel;
     const char *upstreams;
     const char *feeds[4]; /* one feed each */
+    const char *rpc;
+    const char *proxies[4];  /* one each */
+    const char *webhooks[4]; /* one each */
     bool has_file;
 };
 
@@ -71,18 +79,27 @@ static inline void world_read(const char *text, const struct config_shape *shape
     config_errors_release(&errors);
 }
 
-static inline void world_read_feeds(struct world *w, const struct world_options *options)
+static inline struct config_list world_read_list(const char *const texts[4],
+                                                 const struct config_shape *shape)
 {
     size_t n = 0;
-    while (n < sizeof(options->feeds) / sizeof(options->feeds[0]) && options->feeds[n]) {
+    while (n < 4 && texts[n]) {
         n++;
     }
-    struct feed_options *all = calloc(n + 1, sizeof(*all));
+    char *all = calloc(n + 1, shape->size);
     REQUIRE(all);
     for (size_t i = 0; i < n; i++) {
-        world_read(options->feeds[i], &feed_options_shape, &all[i]);
+        world_read(texts[i], shape, all + i * shape->size);
     }
-    w->feeds = (struct config_list){.items = all, .n_items = n};
+    return (struct config_list){.items = all, .n_items = n};
+}
+
+static inline void world_release_list(struct config_list *list, const struct config_shape *shape)
+{
+    for (size_t i = 0; i < list->n_items; i++) {
+        config_release(shape, (char *)list->items + i * shape->size);
+    }
+    free(list->items);
 }
 
 static inline void world_open_storage(struct world *w)
@@ -102,12 +119,17 @@ static inline void world_open_hub(struct world *w)
                                   .deadlines = w->deadlines,
                                   .storage = w->storage,
                                   .fetch_pool = w->pool,
+                                  .backend_pool = w->pool,
                                   .client = &w->client_options,
                                   .channel = &w->channel_options,
                                   .feeds = &w->feeds,
                                   .upstreams = &w->upstreams_options,
+                                  .rpc = &w->rpc_options,
+                                  .proxies = &w->proxies,
+                                  .webhooks = &w->webhooks,
                                   .version = "0.0.1"};
     REQUIRE(hub_create(&options, &w->hub) == STATUS_OK);
+    WAIT_FOR(w, hub_is_idle(w->hub)); /* events of webhooks that are no more have been removed */
 }
 
 static inline struct world *world_create(const struct world_options *options)
@@ -123,7 +145,10 @@ static inline struct world *world_create(const struct world_options *options)
     world_read(options->client, &client_options_shape, &w->client_options);
     world_read(options->channel, &channel_options_shape, &w->channel_options);
     world_read(options->upstreams, &upstreams_options_shape, &w->upstreams_options);
-    world_read_feeds(w, options);
+    world_read(options->rpc, &rpc_options_shape, &w->rpc_options);
+    w->feeds = world_read_list(options->feeds, &feed_options_shape);
+    w->proxies = world_read_list(options->proxies, &named_proxy_options_shape);
+    w->webhooks = world_read_list(options->webhooks, &webhook_options_shape);
     REQUIRE(loop_create(&w->loop) == STATUS_OK);
     REQUIRE(deadlines_create(w->loop, 5, 64, &w->deadlines) == STATUS_OK);
     struct fetch_pool_options pool = {
@@ -182,11 +207,10 @@ static inline void world_destroy(struct world *w)
     fetch_pool_destroy(w->pool);
     deadlines_destroy(w->deadlines);
     loop_destroy(w->loop);
-    struct feed_options *feeds = w->feeds.items;
-    for (size_t i = 0; i < w->feeds.n_items; i++) {
-        config_release(&feed_options_shape, &feeds[i]);
-    }
-    free(feeds);
+    world_release_list(&w->feeds, &feed_options_shape);
+    world_release_list(&w->proxies, &named_proxy_options_shape);
+    world_release_list(&w->webhooks, &webhook_options_shape);
+    config_release(&rpc_options_shape, &w->rpc_options);
     config_release(&client_options_shape, &w->client_options);
     config_release(&channel_options_shape, &w->channel_options);
     config_release(&upstreams_options_shape, &w->upstreams_options);
@@ -194,30 +218,95 @@ static inline void world_destroy(struct world *w)
     free(w);
 }
 
+/* For a backend whose address must be known before there is a loop. */
+static inline int world_free_port(void)
+{
+    struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(name);
+    int s = socket(AF_INET, SOCK_STREAM, 0);
+    REQUIRE(s >= 0 && bind(s, (struct sockaddr *)&name, len) == 0);
+    REQUIRE(getsockname(s, (struct sockaddr *)&name, &len) == 0);
+    close(s);
+    return ntohs(name.sin_port);
+}
+
 /* --- a wire format that is easy to read: "news:a 3 {..}" --- */
 
-static inline void plain_publication(struct buf *out, struct str channel,
-                                     const struct publication *p)
+/* Data as text is in quotes, a delta in angle brackets. */
+static inline void plain_publication(const struct wire_format *format, struct buf *out,
+                                     struct str channel, const struct publication *p,
+                                     enum publication_form form, struct str patch)
 {
+    static const char *const quotes[] = {[FORM_JSON] = "", [FORM_TEXT] = "'", [FORM_DELTA] = "~"};
+    (void)format;
     buf_append(out, channel);
     buf_append_char(out, ' ');
     buf_append_u64(out, p->offset);
     buf_append_char(out, ' ');
-    buf_append(out, p->data);
+    buf_append(out, str_of(quotes[form]));
+    buf_append(out, form == FORM_DELTA ? patch : p->data);
+    buf_append(out, str_of(quotes[form]));
 }
 
-static inline void plain_unsubscribe(struct buf *out, struct str channel,
-                                     const struct disconnect *why)
+static inline void plain_join(const struct wire_format *format, struct buf *out, struct str channel,
+                              struct str info)
 {
+    (void)format;
+    buf_append(out, channel);
+    buf_literal(out, " joins ");
+    buf_append(out, info);
+}
+
+static inline void plain_leave(const struct wire_format *format, struct buf *out,
+                               struct str channel, struct str info)
+{
+    (void)format;
+    buf_append(out, channel);
+    buf_literal(out, " leaves ");
+    buf_append(out, info);
+}
+
+static inline void plain_subscribe(const struct wire_format *format, struct buf *out,
+                                   struct str channel, const struct subscribe_result *result)
+{
+    (void)format;
+    buf_append(out, channel);
+    buf_printf(out, " begins %llu", (unsigned long long)result->position.offset);
+}
+
+static inline void plain_unsubscribe(const struct wire_format *format, struct buf *out,
+                                     struct str channel, const struct disconnect *why)
+{
+    (void)format;
     buf_append(out, channel);
     buf_printf(out, " ends %u", why->code);
 }
 
+static inline void plain_refresh(const struct wire_format *format, struct buf *out, bool expires,
+                                 int64_t ttl_s)
+{
+    (void)format;
+    buf_printf(out, "refresh %d %lld", expires, (long long)ttl_s);
+}
+
+static inline void plain_disconnect(const struct wire_format *format, struct buf *out,
+                                    const struct disconnect *why)
+{
+    (void)format;
+    buf_printf(out, "disconnect %u", why->code);
+}
+
 static const struct wire_format plain_format = {
     .index = 1,
-    .separator = '|',
+    .joins = true,
+    .between = {"|", 1},
     .publication = plain_publication,
+    .join = plain_join,
+    .leave = plain_leave,
+    .subscribe = plain_subscribe,
     .unsubscribe = plain_unsubscribe,
+    .refresh = plain_refresh,
+    .disconnect = plain_disconnect,
     .ping = {"ping", 4},
 };
 
@@ -271,6 +360,7 @@ static inline void peer_close(void *conn, const struct disconnect *why)
 static const struct client_transport plain_transport = {
     .name = "test",
     .format = &plain_format,
+    .pongs = true,
     .send = peer_send,
     .can_send = peer_can_send,
     .close = peer_close,
@@ -291,12 +381,82 @@ static inline void peer_open(struct peer *p, struct world *w)
     peer_open_with(p, w, &plain_transport);
 }
 
-/* Opens and connects without a token. */
+struct connect_answer {
+    struct peer *peer;
+    bool is_done;
+    enum status status;
+    struct client_error error;
+    char message[64];             /* of the error */
+    struct connect_result result; /* without the subscriptions */
+    char subs[512];               /* "channel offset recovered-offsets;" */
+};
+
+static inline void connect_answered(void *arg, enum status status, const struct client_error *error,
+                                    const struct connect_result *result)
+{
+    struct connect_answer *a = arg;
+    REQUIRE(!a->is_done);
+    REQUIRE((status == STATUS_OK) == (result != NULL));
+    REQUIRE((status == STATUS_REFUSED) == (error != NULL));
+    a->is_done = true;
+    a->status = status;
+    if (error) {
+        a->error = *error;
+        snprintf(a->message, sizeof(a->message), "%s", error->message);
+        a->error.message = a->message;
+    }
+    if (!result) {
+        return;
+    }
+    a->result = *result;
+    for (size_t i = 0; i < result->n_subs; i++) {
+        const struct subscribe_result *sub = result->subs[i].result;
+        size_t len = strlen(a->subs);
+        len += (size_t)snprintf(a->subs + len, sizeof(a->subs) - len, "%.*s %llu",
+                                STR_ARG(result->subs[i].channel),
+                                (unsigned long long)sub->position.offset);
+        for (size_t k = 0; k < sub->n_publications; k++) {
+            len += (size_t)snprintf(a->subs + len, sizeof(a->subs) - len, " %llu",
+                                    (unsigned long long)sub->publications[k]->offset);
+        }
+        snprintf(a->subs + len, sizeof(a->subs) - len, ";");
+    }
+    if (a->peer) { /* as a transport's reply: without it pushes would wait for ever */
+        client_send_first(a->peer->client, STR("connected"));
+    }
+}
+
+static inline struct connect_answer connect_request(struct peer *p,
+                                                    const struct connect_request *request)
+{
+    struct connect_answer a = {.peer = p};
+    client_connect(p->client, request, connect_answered, &a);
+    REQUIRE(!a.is_done);
+    WAIT_FOR(p->world, a.is_done);
+    return a;
+}
+
+static inline struct connect_answer connect_with_token(struct peer *p, const char *token)
+{
+    return connect_request(p, &(struct connect_request){.token = str_of(token)});
+}
+
+static inline struct connect_answer refresh_with_token(struct peer *p, const char *token)
+{
+    struct connect_answer a = {.peer = NULL};
+    client_refresh(p->client, str_of(token), connect_answered, &a);
+    REQUIRE(!a.is_done);
+    WAIT_FOR(p->world, a.is_done);
+    return a;
+}
+
+/* Opens and connects without a token; the reply is forgotten. */
 static inline void peer_connect(struct peer *p, struct world *w)
 {
-    struct connect_result result;
     peer_open(p, w);
-    REQUIRE(client_connect(p->client, STR_EMPTY, &result) == STATUS_OK);
+    REQUIRE(connect_with_token(p, "").status == STATUS_OK);
+    buf_clear(&p->received);
+    p->n_messages = 0;
 }
 
 static inline void peer_leave(struct peer *p)
@@ -344,10 +504,12 @@ struct subscribe_answer {
 };
 
 static inline void subscribe_answered(void *arg, enum status status,
+                                      const struct client_error *error,
                                       const struct subscribe_result *result)
 {
     struct subscribe_answer *a = arg;
     REQUIRE(!a->is_done);
+    REQUIRE((status == STATUS_REFUSED) == (error != NULL));
     a->is_done = true;
     a->status = status;
     a->offsets[0] = '\0';
@@ -459,7 +621,7 @@ static inline uint64_t world_n_sent(struct world *w)
 {
     struct hub_stats stats;
     hub_stats(w->hub, &stats);
-    return stats.n_messages_sent;
+    return stats.fan_out.n_messages;
 }
 
 static inline uint64_t n_reads(struct world *w)
@@ -472,7 +634,7 @@ static inline uint64_t n_reads(struct world *w)
 static inline struct hub_stats stats_of(struct world *w)
 {
     struct hub_stats stats;
-    hub_stats_without_users(w->hub, &stats);
+    hub_stats(w->hub, &stats);
     return stats;
 }
 
