@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "hub/publication.h"
+#include "protocols/api_clients.h"
 #include "protocols/api_feeds.h"
 #include "protocols/api_params.h"
 #include "protocols/api_reply.h"
@@ -31,11 +32,13 @@ static void refuse_channel(struct http_request *request, enum status status)
     struct str channel = STR_EMPTY;
     api_params_init(&params, http_request_body(request));
     if (status == STATUS_UNKNOWN_CHANNEL && api_text(&params, "channel", &channel)) {
-        struct str name = str_head(namespace_name_in(channel), 64);
-        snprintf(params.wrong, sizeof(params.wrong), "namespace \"%.*s\" is not configured",
+        struct str name = str_head(channel, 64);
+        snprintf(params.wrong, sizeof(params.wrong), "the namespace of \"%.*s\" is not configured",
                  STR_ARG(name));
     } else if (status == STATUS_INVALID) {
-        api_complain(&params, "channel", "printable ASCII, at most channel.max_length of it");
+        api_complain(&params, "channel", "printable ASCII (or what channel_regex allows), at most channel.max_length of it");
+    } else if (status == STATUS_WRONG_FORMAT) {
+        api_complain(&params, "data", "a JSON object: the channel's publication_data_format");
     }
     api_reply_error(request, status, params.wrong);
     api_params_release(&params);
@@ -404,6 +407,10 @@ static const struct {
     {STR("presence_stats"), api_presence_stats},
     {STR("channels"), api_channels},
     {STR("info"), api_info},
+    {STR("subscribe"), api_subscribe},
+    {STR("unsubscribe"), api_unsubscribe},
+    {STR("disconnect"), api_disconnect},
+    {STR("refresh"), api_refresh},
     {STR("feed_refresh"), api_feed_refresh},
     {STR("feed_get"), api_feed_get},
     {STR("feeds"), api_feeds},

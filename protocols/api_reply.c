@@ -6,7 +6,7 @@
 
 void api_append_error(struct buf *out, enum status status, const char *detail)
 {
-    const struct protocol_error *error = protocol_error_of(status);
+    const struct client_error *error = protocol_error_of(status);
     struct buf message;
     buf_init(&message, 2048);
     buf_append(&message, str_of(error->message));

@@ -33,8 +33,7 @@ static struct buf new_reply(void)
     return reply;
 }
 
-static void send_error(struct centrifuge_session *s, uint32_t id,
-                       const struct protocol_error *error)
+static void send_error(struct centrifuge_session *s, uint32_t id, const struct client_error *error)
 {
     struct buf reply = new_reply();
     centrifuge_write_error(&reply, id, error);
@@ -66,121 +65,85 @@ static void command_ended(struct centrifuge_session *s)
     work_on(s);
 }
 
-/* --- reading members: false for one of a wrong type; absent ones are zero --- */
-
-/* Most strings have no escapes and are used where they lie. */
-static bool read_text(struct str value, struct buf *decoded, struct str *ret_text)
-{
-    *ret_text = STR_EMPTY;
-    if (value.len == 0) {
-        return true;
-    }
-    if (json_kind(value) != JSON_KIND_STRING) {
-        return false;
-    }
-    struct str content = {value.ptr + 1, value.len - 2};
-    if (str_find(content, '\\') < 0) {
-        *ret_text = content;
-        return true;
-    }
-    if (decoded->len > 0) { /* one decoded text per command is all that anybody sends */
-        return false;
-    }
-    if (json_decode_string(value, decoded) != STATUS_OK || buf_failed(decoded)) {
-        return false;
-    }
-    *ret_text = buf_str(decoded);
-    return true;
-}
-
-static bool read_u64(struct str value, uint64_t *ret_number)
-{
-    *ret_number = 0;
-    return value.len == 0 || json_to_u64(value, ret_number);
-}
-
-static bool read_i64(struct str value, int64_t *ret_number)
-{
-    *ret_number = 0;
-    return value.len == 0 || json_to_i64(value, ret_number);
-}
-
-static bool read_bool(struct str value, bool *ret_truth)
-{
-    *ret_truth = false;
-    return value.len == 0 || json_to_bool(value, ret_truth);
-}
-
 /* --- commands --- */
 
 struct command {
     uint32_t id;
-    struct str params;   /* the method's object */
-    struct buf *decoded; /* for a text with escapes */
+    struct centrifuge_params params;
 };
 
 #define N_FIELDS(fields) (sizeof(fields) / sizeof((fields)[0]))
 
-static bool read_fields(const struct command *c, struct json_field *fields, size_t n_fields)
+static void connected(void *arg, enum status status, const struct client_error *error,
+                      const struct connect_result *result)
 {
-    return json_read_object(c->params, fields, n_fields, NULL) == STATUS_OK;
-}
-
-/* A command with nothing but a channel. */
-static bool read_channel(const struct command *c, struct str *ret_channel)
-{
-    struct json_field f[] = {{STR("channel"), STR_EMPTY}};
-    return read_fields(c, f, N_FIELDS(f)) && read_text(f[0].value, c->decoded, ret_channel);
+    struct centrifuge_session *s = arg;
+    s->is_busy = false;
+    if (s->is_closed) {
+        s->on_idle(s);
+        return;
+    }
+    struct buf reply = new_reply();
+    if (status == STATUS_OK) {
+        s->is_authenticated = true;
+        centrifuge_write_connect(&reply, s->command_id, s->client, result, s->emulation_session);
+        if (buf_failed(&reply)) {
+            client_disconnect(s->client, &disconnect_internal_error);
+        } else {
+            client_send_first(s->client, buf_str(&reply));
+        }
+        buf_release(&reply);
+    } else if (status != STATUS_CLOSED) {
+        s->is_refused = true;
+        send_error(s, s->command_id, error ? error : protocol_error_of(status));
+    }
+    work_on(s);
 }
 
 static void on_connect(struct centrifuge_session *s, const struct command *c)
 {
-    struct json_field f[] = {{STR("token"), STR_EMPTY}};
-    struct str token;
-    if (s->is_authenticated || !read_fields(c, f, N_FIELDS(f)) ||
-        !read_text(f[0].value, c->decoded, &token)) {
+    struct connect_request request;
+    if (s->is_authenticated ||
+        !centrifuge_read_connect(c->params.object, c->params.decoded, &request)) {
         bad_request(s);
         return;
     }
-    struct connect_result result;
-    enum status status = client_connect(s->client, token, &result);
-    if (status == STATUS_CLOSED) {
+    s->is_busy = true;
+    client_connect(s->client, &request, connected, s);
+}
+
+static void refreshed(void *arg, enum status status, const struct client_error *error,
+                      const struct connect_result *result)
+{
+    struct centrifuge_session *s = arg;
+    if (!command_ends(s)) {
         return;
     }
-    if (status != STATUS_OK) {
-        s->is_refused = true;
-        send_error(s, c->id, protocol_error_of(status));
-        return;
-    }
-    s->is_authenticated = true;
     struct buf reply = new_reply();
-    centrifuge_write_connect(&reply, c->id, s->client, &result);
+    if (status == STATUS_OK) {
+        centrifuge_write_refresh(&reply, s->command_id, s->client, result);
+    } else if (status != STATUS_CLOSED) {
+        centrifuge_write_error(&reply, s->command_id, error ? error : protocol_error_of(status));
+    }
     send_reply(s, &reply);
+    command_ended(s);
 }
 
 static void on_refresh(struct centrifuge_session *s, const struct command *c)
 {
     struct json_field f[] = {{STR("token"), STR_EMPTY}};
     struct str token;
-    if (!read_fields(c, f, N_FIELDS(f)) || !read_text(f[0].value, c->decoded, &token)) {
+    if (!centrifuge_read_fields(&c->params, f, N_FIELDS(f)) ||
+        !centrifuge_read_text(&c->params, f[0].value, &token)) {
         bad_request(s);
         return;
     }
-    struct connect_result result;
-    enum status status = client_refresh(s->client, token, &result);
-    if (status == STATUS_CLOSED) {
-        return;
-    }
-    struct buf reply = new_reply();
-    if (status == STATUS_OK) {
-        centrifuge_write_refresh(&reply, c->id, s->client, &result);
-    } else {
-        centrifuge_write_error(&reply, c->id, protocol_error_of(status));
-    }
-    send_reply(s, &reply);
+    s->is_busy = true;
+    client_refresh(s->client, token, refreshed, s);
 }
 
-static void subscribed(void *arg, enum status status, const struct subscribe_result *result)
+static void subscribed(void *arg, enum status status, const struct client_error *error,
+                       const struct subscribe_result *result)
 {
     struct centrifuge_session *s = arg;
     if (!command_ends(s)) {
@@ -190,67 +153,65 @@ static void subscribed(void *arg, enum status status, const struct subscribe_res
     if (status == STATUS_OK) {
         centrifuge_write_subscribe(&reply, s->command_id, result);
     } else if (status != STATUS_CLOSED) {
-        centrifuge_write_error(&reply, s->command_id, protocol_error_of(status));
+        centrifuge_write_error(&reply, s->command_id, error ? error : protocol_error_of(status));
     }
     send_reply(s, &reply);
     command_ended(s);
 }
 
-enum {
-    SUB_CHANNEL,
-    SUB_TOKEN,
-    SUB_EPOCH,
-    SUB_OFFSET,
-    SUB_RECOVER,
-    SUB_POSITIONED,
-    SUB_RECOVERABLE,
-    SUB_FLAG,
-    N_SUB
-};
-
-#define FLAG_FAIL_UNRECOVERED 2
-
-static bool read_subscribe(const struct command *c, struct subscribe_request *request)
-{
-    struct json_field f[N_SUB] = {
-        [SUB_CHANNEL] = {STR("channel"), STR_EMPTY},
-        [SUB_TOKEN] = {STR("token"), STR_EMPTY},
-        [SUB_EPOCH] = {STR("epoch"), STR_EMPTY},
-        [SUB_OFFSET] = {STR("offset"), STR_EMPTY},
-        [SUB_RECOVER] = {STR("recover"), STR_EMPTY},
-        [SUB_POSITIONED] = {STR("positioned"), STR_EMPTY},
-        [SUB_RECOVERABLE] = {STR("recoverable"), STR_EMPTY},
-        [SUB_FLAG] = {STR("flag"), STR_EMPTY},
-    };
-    int64_t flag = 0;
-    bool is_good = read_fields(c, f, N_SUB) &&
-                   read_text(f[SUB_CHANNEL].value, c->decoded, &request->channel) &&
-                   read_text(f[SUB_TOKEN].value, c->decoded, &request->token) &&
-                   read_text(f[SUB_EPOCH].value, c->decoded, &request->epoch) &&
-                   read_u64(f[SUB_OFFSET].value, &request->offset) &&
-                   read_bool(f[SUB_RECOVER].value, &request->recover) &&
-                   read_bool(f[SUB_POSITIONED].value, &request->positioned) &&
-                   read_bool(f[SUB_RECOVERABLE].value, &request->recoverable) &&
-                   read_i64(f[SUB_FLAG].value, &flag);
-    request->fail_unrecovered = (flag & FLAG_FAIL_UNRECOVERED) != 0;
-    return is_good && request->channel.len > 0;
-}
-
 static void on_subscribe(struct centrifuge_session *s, const struct command *c)
 {
     struct subscribe_request request;
-    if (!read_subscribe(c, &request)) {
+    bool is_stream;
+    if (!centrifuge_read_subscribe(&c->params, &request, &is_stream)) {
         bad_request(s);
+        return;
+    }
+    if (!is_stream) {
+        send_error(s, c->id, protocol_error_of(STATUS_DENIED));
         return;
     }
     s->is_busy = true;
     client_subscribe(s->client, &request, subscribed, s);
 }
 
+static void sub_refreshed(void *arg, enum status status, const struct client_error *error,
+                          const struct subscribe_result *result)
+{
+    struct centrifuge_session *s = arg;
+    if (!command_ends(s)) {
+        return;
+    }
+    struct buf reply = new_reply();
+    if (status == STATUS_OK) {
+        centrifuge_write_sub_refresh(&reply, s->command_id, result);
+    } else if (status != STATUS_CLOSED) {
+        centrifuge_write_error(&reply, s->command_id, error ? error : protocol_error_of(status));
+    }
+    send_reply(s, &reply);
+    command_ended(s);
+}
+
+static void on_sub_refresh(struct centrifuge_session *s, const struct command *c)
+{
+    struct json_field f[] = {{STR("channel"), STR_EMPTY}, {STR("token"), STR_EMPTY}};
+    struct str channel;
+    struct str token;
+    if (!centrifuge_read_fields(&c->params, f, N_FIELDS(f)) ||
+        !centrifuge_read_text(&c->params, f[0].value, &channel) ||
+        !centrifuge_read_text(&c->params, f[1].value, &token) || channel.len == 0) {
+        bad_request(s);
+        return;
+    }
+    s->is_busy = true;
+    client_sub_refresh(s->client, channel, token, sub_refreshed, s);
+}
+
 static void on_unsubscribe(struct centrifuge_session *s, const struct command *c)
 {
     struct str channel;
-    if (!read_channel(c, &channel) || client_unsubscribe(s->client, channel) != STATUS_OK) {
+    if (!centrifuge_read_channel(&c->params, &channel) ||
+        client_unsubscribe(s->client, channel) != STATUS_OK) {
         bad_request(s);
         return;
     }
@@ -259,17 +220,18 @@ static void on_unsubscribe(struct centrifuge_session *s, const struct command *c
     send_reply(s, &reply);
 }
 
-static void published(void *arg, enum status status, const struct storage_position *position)
+static void published(void *arg, enum status status, const struct client_error *error)
 {
     struct centrifuge_session *s = arg;
-    (void)position;
     if (!command_ends(s)) {
         return;
     }
     struct buf reply = new_reply();
     if (status == STATUS_OK) {
         centrifuge_write_empty(&reply, s->command_id, "publish");
-    } else {
+    } else if (status != STATUS_CLOSED) {
+        centrifuge_write_error(&reply, s->command_id, error ? error : protocol_error_of(status));
+    } else if (!client_is_leaving(s->client)) { /* the hub is stopping: try again elsewhere */
         centrifuge_write_error(&reply, s->command_id, protocol_error_of(status));
     }
     send_reply(s, &reply);
@@ -280,24 +242,14 @@ static void on_publish(struct centrifuge_session *s, const struct command *c)
 {
     struct json_field f[] = {{STR("channel"), STR_EMPTY}, {STR("data"), STR_EMPTY}};
     struct str channel;
-    if (!read_fields(c, f, N_FIELDS(f)) || !read_text(f[0].value, c->decoded, &channel) ||
-        channel.len == 0 || f[1].value.len == 0) {
+    if (!centrifuge_read_fields(&c->params, f, N_FIELDS(f)) ||
+        !centrifuge_read_text(&c->params, f[0].value, &channel) || channel.len == 0 ||
+        f[1].value.len == 0) {
         bad_request(s);
         return;
     }
-    enum status status = client_may(s->client, channel, ACCESS_PUBLISH);
-    if (status != STATUS_OK) {
-        send_error(s, c->id, protocol_error_of(status));
-        return;
-    }
-    struct buf info = new_reply();
-    client_append_info(s->client, &info);
     s->is_busy = true;
-    hub_publish(
-        client_hub(s->client),
-        &(struct publish_request){.channel = channel, .data = f[1].value, .info = buf_str(&info)},
-        published, s);
-    buf_release(&info);
+    client_publish(s->client, channel, f[1].value, published, s);
 }
 
 static void history_read(void *arg, enum status status, const struct storage_history *history)
@@ -316,34 +268,13 @@ static void history_read(void *arg, enum status status, const struct storage_his
     command_ended(s);
 }
 
-static bool read_history(const struct command *c, struct history_request *request)
-{
-    struct json_field f[] = {{STR("channel"), STR_EMPTY},
-                             {STR("limit"), STR_EMPTY},
-                             {STR("reverse"), STR_EMPTY},
-                             {STR("since"), STR_EMPTY}};
-    struct json_field since[] = {{STR("offset"), STR_EMPTY}, {STR("epoch"), STR_EMPTY}};
-    if (!read_fields(c, f, N_FIELDS(f)) || !read_text(f[0].value, c->decoded, &request->channel) ||
-        !read_i64(f[1].value, &request->limit) || !read_bool(f[2].value, &request->reverse)) {
-        return false;
-    }
-    request->has_since = f[3].value.len > 0;
-    if (request->has_since &&
-        (json_read_object(f[3].value, since, N_FIELDS(since), NULL) != STATUS_OK ||
-         !read_u64(since[0].value, &request->since) ||
-         !read_text(since[1].value, c->decoded, &request->epoch))) {
-        return false;
-    }
-    return request->channel.len > 0;
-}
-
 static void on_history(struct centrifuge_session *s, const struct command *c)
 {
     struct hub *hub = client_hub(s->client);
     const struct client_options *options = hub_client_options(hub);
     struct history_request request = {.max_limit = options->history_max_publication_limit,
                                       .max_bytes = (size_t)options->history_max_size};
-    if (!read_history(c, &request)) {
+    if (!centrifuge_read_history(&c->params, &request)) {
         bad_request(s);
         return;
     }
@@ -363,7 +294,7 @@ static void answer_presence(struct centrifuge_session *s, const struct command *
                             presence_writer_fn write)
 {
     struct str channel;
-    if (!read_channel(c, &channel) || channel.len == 0) {
+    if (!centrifuge_read_channel(&c->params, &channel) || channel.len == 0) {
         bad_request(s);
         return;
     }
@@ -388,22 +319,41 @@ static void on_presence_stats(struct centrifuge_session *s, const struct command
     answer_presence(s, c, centrifuge_write_presence_stats);
 }
 
-/* Nothing here handles remote procedures. */
-static void on_rpc(struct centrifuge_session *s, const struct command *c)
+static void rpc_answered(void *arg, enum status status, const struct client_error *error,
+                         struct str data)
 {
-    send_error(s, c->id, protocol_error_of(STATUS_NOT_AVAILABLE));
+    struct centrifuge_session *s = arg;
+    if (!command_ends(s)) {
+        return;
+    }
+    struct buf reply = new_reply();
+    if (status == STATUS_OK) {
+        centrifuge_write_data(&reply, s->command_id, "rpc", data);
+    } else if (status != STATUS_CLOSED) {
+        centrifuge_write_error(&reply, s->command_id, error ? error : protocol_error_of(status));
+    }
+    send_reply(s, &reply);
+    command_ended(s);
 }
 
+static void on_rpc(struct centrifuge_session *s, const struct command *c)
+{
+    struct json_field f[] = {{STR("method"), STR_EMPTY}, {STR("data"), STR_EMPTY}};
+    struct str method;
+    if (!centrifuge_read_fields(&c->params, f, N_FIELDS(f)) ||
+        !centrifuge_read_text(&c->params, f[0].value, &method)) {
+        bad_request(s);
+        return;
+    }
+    s->is_busy = true;
+    client_rpc(s->client, method, f[1].value, rpc_answered, s);
+}
+
+/* Messages without a reply: nothing here handles them. */
 static void on_send(struct centrifuge_session *s, const struct command *c)
 {
     (void)c;
     client_disconnect(s->client, &disconnect_not_available);
-}
-
-/* No subscription expires here, so none can be refreshed: as one that is not subscribed. */
-static void on_sub_refresh(struct centrifuge_session *s, const struct command *c)
-{
-    send_error(s, c->id, protocol_error_of(STATUS_DENIED));
 }
 
 /* --- the walk --- */
@@ -441,7 +391,8 @@ static size_t find_method(const struct json_field *fields)
 {
     size_t found = N_METHODS;
     for (size_t i = 0; i < N_METHODS; i++) {
-        if (fields[i].value.len > 0) {
+        bool is_there = fields[i].value.len > 0 && !str_eq(fields[i].value, STR("null"));
+        if (is_there) {
             if (found != N_METHODS) {
                 return N_METHODS;
             }
@@ -461,7 +412,7 @@ static void handle_command(struct centrifuge_session *s, struct str text, struct
     uint64_t id;
     if (json_check(text, NULL) != STATUS_OK ||
         json_read_object(json_trim(text), f, N_METHODS + 1, NULL) != STATUS_OK ||
-        !read_u64(f[N_METHODS].value, &id) || id > UINT32_MAX) {
+        !centrifuge_read_u64(f[N_METHODS].value, &id) || id > UINT32_MAX) {
         bad_request(s);
         return;
     }
@@ -475,7 +426,8 @@ static void handle_command(struct centrifuge_session *s, struct str text, struct
         bad_request(s);
         return;
     }
-    struct command c = {.id = (uint32_t)id, .params = f[method].value, .decoded = decoded};
+    struct command c = {.id = (uint32_t)id,
+                        .params = {.object = f[method].value, .decoded = decoded}};
     s->command_id = c.id;
     methods[method].handle(s, &c);
 }
@@ -485,7 +437,7 @@ static void handle_command(struct centrifuge_session *s, struct str text, struct
 static struct str handle_commands(struct centrifuge_session *s, struct str text)
 {
     struct buf decoded;
-    buf_init(&decoded, 65536);
+    buf_init(&decoded, text.len);
     while (text.len > 0 && !s->is_busy && !client_is_leaving(s->client)) {
         ptrdiff_t end = str_find(text, '\n');
         struct str line = end < 0 ? text : str_head(text, (size_t)end);

@@ -4,6 +4,7 @@
 #define BELFRY_PROTOCOLS_CENTRIFUGE_COMMANDS_H
 
 #include "hub/client.h"
+#include "protocols/centrifuge_params.h"
 
 /* Embedded in the transport's connection, zeroed at first. */
 struct centrifuge_session {
@@ -17,6 +18,7 @@ struct centrifuge_session {
     bool is_authenticated;
     bool is_refused; /* connect was answered with an error: no further command */
     bool is_closed;
+    const char *emulation_session; /* by which commands find an emulated connection; NULL: none */
 };
 
 void centrifuge_open(struct centrifuge_session *session, struct client *client,

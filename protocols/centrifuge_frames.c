@@ -1,92 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Unit centrifuge_frames writes the Centrifugo JSON protocol. Payloads go in as they are: checked
- * JSON on one line. */
+/* Unit centrifuge_frames writes the replies of the Centrifugo JSON protocol. Payloads go in as they
+ * are: checked JSON on one line. */
 #include "protocols/centrifuge_frames.h"
 
+#include "base/clock.h"
 #include "base/json_span.h"
+#include "hub/delta.h"
+#include "protocols/centrifuge_members.h"
+#include "protocols/centrifuge_pushes.h"
 
-/* --- members --- */
-
-static void append_bool(struct buf *out, const char *key, bool truth)
-{
-    if (truth) {
-        buf_printf(out, ",\"%s\":true", key);
-    }
-}
-
-static void append_number(struct buf *out, const char *key, uint64_t number)
-{
-    if (number > 0) {
-        buf_append_char(out, ',');
-        buf_append_char(out, '"');
-        buf_append(out, str_of(key));
-        buf_literal(out, "\":");
-        buf_append_u64(out, number);
-    }
-}
-
-/* Drops the comma in front of the first member: members are written with one each. */
-static void close_object(struct buf *out, size_t start)
-{
-    if (out->len > start && !buf_failed(out) && out->ptr[start] == ',') {
-        memmove(out->ptr + start, out->ptr + start + 1, out->len - start - 1);
-        out->len--;
-    }
-    buf_append_char(out, '}');
-}
-
-static size_t open_object(struct buf *out)
-{
-    buf_append_char(out, '{');
-    return out->len;
-}
-
-static void append_publication(struct buf *out, struct str data, struct str info, struct str tags,
-                               uint64_t offset)
-{
-    buf_literal(out, "{\"data\":");
-    buf_append(out, data);
-    if (info.len > 0) {
-        buf_literal(out, ",\"info\":");
-        buf_append(out, info);
-    }
-    append_number(out, "offset", offset);
-    if (tags.len > 0) {
-        buf_literal(out, ",\"tags\":");
-        buf_append(out, tags);
-    }
-    buf_append_char(out, '}');
-}
-
-/* --- pushes --- */
-
-static void begin_push(struct buf *out, struct str channel)
-{
-    buf_literal(out, "{\"push\":{\"channel\":");
-    json_append_string(out, channel);
-}
-
-static void write_publication(struct buf *out, struct str channel, const struct publication *p)
-{
-    begin_push(out, channel);
-    buf_literal(out, ",\"pub\":");
-    append_publication(out, p->data, p->info, p->tags, p->offset);
-    buf_literal(out, "}}");
-}
-
-static void write_unsubscribe(struct buf *out, struct str channel, const struct disconnect *why)
-{
-    begin_push(out, channel);
-    buf_printf(out, ",\"unsubscribe\":{\"code\":%u,\"reason\":\"%s\"}}}", why->code, why->reason);
-}
-
-const struct wire_format centrifuge_format = {
-    .index = 0,
-    .separator = '\n',
-    .publication = write_publication,
-    .unsubscribe = write_unsubscribe,
-    .ping = {"{}", 2},
-};
+#define PATCH_MAX_BYTES ((size_t)64 << 20)
+/* Of one reply: making deltas of more would hold the loop too long. */
+#define COMPARE_MAX_BYTES ((size_t)1 << 20)
 
 /* --- replies --- */
 
@@ -99,11 +24,12 @@ static void begin_reply(struct buf *out, uint32_t id, const char *method)
     buf_literal(out, "\":");
 }
 
-void centrifuge_write_error(struct buf *out, uint32_t id, const struct protocol_error *error)
+void centrifuge_write_error(struct buf *out, uint32_t id, const struct client_error *error)
 {
     begin_reply(out, id, "error");
-    buf_printf(out, "{\"code\":%u,\"message\":\"%s\"", error->code, error->message);
-    append_bool(out, "temporary", error->is_temporary);
+    buf_printf(out, "{\"code\":%u,\"message\":", error->code);
+    json_append_string(out, str_of(error->message));
+    centrifuge_append_bool(out, "temporary", error->is_temporary);
     buf_literal(out, "}}");
 }
 
@@ -113,65 +39,167 @@ void centrifuge_write_empty(struct buf *out, uint32_t id, const char *method)
     buf_literal(out, "{}}");
 }
 
-static void append_connect_result(struct buf *out, const struct client *client,
-                                  const struct connect_result *result)
+void centrifuge_write_data(struct buf *out, uint32_t id, const char *method, struct str data)
 {
-    char uuid[RNG_UUID_SIZE];
-    client_id(client, uuid);
-    buf_printf(out, "{\"client\":\"%s\",\"version\":\"Belfry %s\"", uuid,
-               hub_version(client_hub(client)));
-    append_bool(out, "expires", result->expires);
-    append_number(out, "ttl", result->ttl_s > 0 ? (uint64_t)result->ttl_s : 0);
+    begin_reply(out, id, method);
+    size_t start = centrifuge_open_object(out);
+    centrifuge_append_json(out, "data", data);
+    centrifuge_close_object(out, start);
+    buf_append_char(out, '}');
 }
 
-void centrifuge_write_connect(struct buf *out, uint32_t id, const struct client *client,
-                              const struct connect_result *result)
+/* --- subscribe --- */
+
+static void append_expiry(struct buf *out, bool expires, int64_t ttl_s)
 {
-    const struct client_options *options = hub_client_options(client_hub(client));
-    begin_reply(out, id, "connect");
-    append_connect_result(out, client, result);
-    /* In whole seconds, rounded up: the client waits this long and a margin before it gives up. */
-    append_number(out, "ping", (uint64_t)(options->ping_interval_ms + 999) / 1000);
-    buf_literal(out, ",\"pong\":true}}");
+    centrifuge_append_bool(out, "expires", expires);
+    centrifuge_append_number(out, "ttl", ttl_s > 0 ? (uint64_t)ttl_s : 0);
 }
 
-void centrifuge_write_refresh(struct buf *out, uint32_t id, const struct client *client,
-                              const struct connect_result *result)
+/* With deltas agreed: the first in full, each next one from its predecessor where that was
+ * published so. */
+static void append_in_form(struct buf *out, const struct publication *p,
+                           const struct publication *base, struct buf *patch)
 {
-    begin_reply(out, id, "refresh");
-    append_connect_result(out, client, result);
-    buf_literal(out, "}}");
+    buf_clear(patch);
+    bool is_delta = base && p->delta && delta_make(base->data, p->data, patch);
+    centrifuge_append_publication(out, p->data, p->info, p->tags, p->offset,
+                                  is_delta ? FORM_DELTA : FORM_TEXT, buf_str(patch));
 }
 
 static void append_recovered(struct buf *out, const struct subscribe_result *result)
 {
-    if (result->n_publications == 0) {
-        return;
-    }
-    buf_literal(out, ",\"publications\":[");
+    size_t n_compared = 0;
+    struct buf patch;
+    buf_init(&patch, PATCH_MAX_BYTES);
     for (size_t i = 0; i < result->n_publications; i++) {
         const struct publication *p = result->publications[i];
-        buf_append(out, i > 0 ? STR(",") : STR_EMPTY);
-        append_publication(out, p->data, p->info, p->tags, p->offset);
+        buf_append(out, i > 0 ? STR(",") : STR(",\"publications\":["));
+        if (result->delta) {
+            bool has_time = i > 0 && n_compared + p->data.len <= COMPARE_MAX_BYTES;
+            append_in_form(out, p, has_time ? result->publications[i - 1] : NULL, &patch);
+            n_compared += has_time ? p->data.len : 0;
+        } else {
+            centrifuge_append_publication(out, p->data, p->info, p->tags, p->offset, FORM_JSON,
+                                          STR_EMPTY);
+        }
     }
-    buf_append_char(out, ']');
+    if (result->n_publications > 0) {
+        buf_append_char(out, ']');
+    }
+    buf_release(&patch);
+}
+
+static void append_subscribe_result(struct buf *out, const struct subscribe_result *result)
+{
+    size_t start = centrifuge_open_object(out);
+    append_expiry(out, result->expires, result->ttl_s);
+    centrifuge_append_bool(out, "recoverable", result->recoverable);
+    if (result->positioned) {
+        buf_printf(out, ",\"epoch\":\"%s\"", result->position.epoch);
+    }
+    append_recovered(out, result);
+    centrifuge_append_bool(out, "recovered", result->recovered);
+    centrifuge_append_number(out, "offset", result->positioned ? result->position.offset : 0);
+    centrifuge_append_bool(out, "positioned", result->positioned);
+    centrifuge_append_json(out, "data", result->data);
+    centrifuge_append_bool(out, "was_recovering", result->was_recovering);
+    centrifuge_append_bool(out, "delta", result->delta);
+    centrifuge_close_object(out, start);
 }
 
 void centrifuge_write_subscribe(struct buf *out, uint32_t id, const struct subscribe_result *result)
 {
     begin_reply(out, id, "subscribe");
-    size_t start = open_object(out);
-    append_bool(out, "recoverable", result->recoverable);
-    if (result->positioned) {
-        buf_printf(out, ",\"epoch\":\"%s\"", result->position.epoch);
-    }
-    append_recovered(out, result);
-    append_bool(out, "recovered", result->recovered);
-    append_number(out, "offset", result->positioned ? result->position.offset : 0);
-    append_bool(out, "positioned", result->positioned);
-    append_bool(out, "was_recovering", result->was_recovering);
-    close_object(out, start);
+    append_subscribe_result(out, result);
     buf_append_char(out, '}');
+}
+
+void centrifuge_write_sub_refresh(struct buf *out, uint32_t id,
+                                  const struct subscribe_result *result)
+{
+    begin_reply(out, id, "sub_refresh");
+    size_t start = centrifuge_open_object(out);
+    append_expiry(out, result->expires, result->ttl_s);
+    centrifuge_close_object(out, start);
+    buf_append_char(out, '}');
+}
+
+/* --- connect --- */
+
+static void append_subs(struct buf *out, const struct connect_result *result)
+{
+    for (size_t i = 0; i < result->n_subs; i++) {
+        buf_append(out, i > 0 ? STR(",") : STR(",\"subs\":{"));
+        json_append_string(out, result->subs[i].channel);
+        buf_append_char(out, ':');
+        append_subscribe_result(out, result->subs[i].result);
+    }
+    if (result->n_subs > 0) {
+        buf_append_char(out, '}');
+    }
+}
+
+/* In whole seconds, rounded up: the client waits this long and a margin before it gives up. */
+static void append_pings(struct buf *out, const struct client *client)
+{
+    const struct client_options *options = hub_client_options(client_hub(client));
+    const struct client_transport *transport = client_transport(client);
+    if (!transport->ping) {
+        centrifuge_append_number(out, "ping", (uint64_t)(options->ping_interval_ms + 999) / 1000);
+        centrifuge_append_bool(out, "pong", transport->pongs);
+    }
+}
+
+static void append_connect_result(struct buf *out, const struct client *client,
+                                  const struct connect_result *result, const char *session)
+{
+    struct hub *hub = client_hub(client);
+    char uuid[RNG_UUID_SIZE];
+    client_id(client, uuid);
+    buf_printf(out, "{\"client\":\"%s\",\"version\":\"Belfry %s\"", uuid, hub_version(hub));
+    append_expiry(out, result->expires, result->ttl_s);
+    centrifuge_append_json(out, "data", result->data);
+    append_subs(out, result);
+    append_pings(out, client);
+    if (session) {
+        centrifuge_append_text(out, "session", str_of(session));
+    }
+    if (session && !client_wire_format(client)->is_unidirectional) { /* commands name both */
+        centrifuge_append_text(out, "node", str_of(hub_node(hub)));
+    }
+    if (hub_client_options(hub)->connect_include_server_time) {
+        centrifuge_append_number(out, "time", (uint64_t)clock_wall_ms());
+    }
+    buf_append_char(out, '}');
+}
+
+void centrifuge_write_connect(struct buf *out, uint32_t id, const struct client *client,
+                              const struct connect_result *result, const char *session)
+{
+    begin_reply(out, id, "connect");
+    append_connect_result(out, client, result, session);
+    buf_append_char(out, '}');
+}
+
+void centrifuge_write_connect_push(struct buf *out, const struct client *client,
+                                   const struct connect_result *result, const char *session)
+{
+    buf_literal(out, "{\"connect\":");
+    append_connect_result(out, client, result, session);
+    buf_append_char(out, '}');
+}
+
+void centrifuge_write_refresh(struct buf *out, uint32_t id, const struct client *client,
+                              const struct connect_result *result)
+{
+    char uuid[RNG_UUID_SIZE];
+    client_id(client, uuid);
+    begin_reply(out, id, "refresh");
+    buf_printf(out, "{\"client\":\"%s\",\"version\":\"Belfry %s\"", uuid,
+               hub_version(client_hub(client)));
+    append_expiry(out, result->expires, result->ttl_s);
+    buf_literal(out, "}}");
 }
 
 /* --- results that client commands and the server API share --- */
@@ -182,7 +210,8 @@ void centrifuge_append_history(struct buf *out, const struct storage_history *hi
     for (size_t i = 0; i < history->n_items; i++) {
         const struct storage_item *item = &history->items[i];
         buf_append(out, i > 0 ? STR(",") : STR_EMPTY);
-        append_publication(out, item->data, item->info, item->tags, item->offset);
+        centrifuge_append_publication(out, item->data, item->info, item->tags, item->offset,
+                                      FORM_JSON, STR_EMPTY);
     }
     buf_printf(out, "],\"epoch\":\"%s\",\"offset\":", history->top.epoch);
     buf_append_u64(out, history->top.offset);
@@ -194,14 +223,14 @@ struct presence_list {
     size_t n;
 };
 
-static void append_present(void *arg, const struct client *client)
+static void append_present(void *arg, const struct client *client, const struct channel *channel)
 {
     struct presence_list *list = arg;
     char uuid[RNG_UUID_SIZE];
     client_id(client, uuid);
     buf_append(list->out, list->n++ > 0 ? STR(",") : STR_EMPTY);
     buf_printf(list->out, "\"%s\":", uuid);
-    client_append_info(client, list->out);
+    client_append_info(client, channel, list->out);
 }
 
 enum status centrifuge_append_presence(struct buf *out, struct hub *hub, struct str channel)

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "protocols/errors.h"
 
-const struct protocol_error error_method_not_found = {104, "method not found", false};
-
 static const struct {
     enum status status;
-    struct protocol_error error;
+    struct client_error error;
 } errors[] = {
     {STATUS_UNAUTHORIZED, {101, "unauthorized", false}},
     {STATUS_UNKNOWN_CHANNEL, {102, "unknown channel", false}},
@@ -13,17 +11,20 @@ static const struct {
     {STATUS_DENIED, {103, "permission denied", false}},
     {STATUS_ALREADY, {105, "already subscribed", false}},
     {STATUS_LIMIT, {106, "limit exceeded", false}},
+    {STATUS_NO_METHOD, {104, "method not found", false}},
     {STATUS_INVALID, {107, "bad request", false}},
+    {STATUS_WRONG_FORMAT, {107, "bad request", false}},
     {STATUS_TOO_LARGE, {107, "bad request", false}},
     {STATUS_NOT_AVAILABLE, {108, "not available", false}},
     {STATUS_EXPIRED, {109, "token expired", false}},
+    {STATUS_OVER, {110, "expired", false}},
     {STATUS_OVERLOADED, {111, "too many requests", true}},
     {STATUS_UNRECOVERABLE, {112, "unrecoverable position", false}},
 };
 
-const struct protocol_error *protocol_error_of(enum status status)
+const struct client_error *protocol_error_of(enum status status)
 {
-    static const struct protocol_error internal = {100, "internal server error", true};
+    static const struct client_error internal = {100, "internal server error", true};
     for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
         if (errors[i].status == status) {
             return &errors[i].error;

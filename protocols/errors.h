@@ -4,16 +4,8 @@
 
 #include "base/buf.h"
 #include "base/status.h"
+#include "hub/client_error.h"
 
-struct protocol_error {
-    uint32_t code;
-    const char *message;
-    bool is_temporary;
-};
-
-const struct protocol_error *protocol_error_of(enum status status);
-
-/* Of the request to subscribe, publish, ... itself: 101, 104. */
-extern const struct protocol_error error_method_not_found;
+const struct client_error *protocol_error_of(enum status status);
 
 #endif

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 
 #include "base/log.h"
+#include "protocols/client_head.h"
 #include "protocols/headers.h"
 #include "protocols/http_head.h"
 #include "protocols/poll_mask.h"
@@ -20,6 +21,9 @@
 /* Of most replies. */
 #define REPLY_HEAD_BYTES 192
 
+/* Of what is added to all replies to clients: mostly names that they sent themselves. */
+#define CLIENT_HEADERS_MAX_BYTES 32768
+
 /* A refused request's connection is closed when its body has been read, or after this long: closing
  * over unread bytes would reset the connection, and the client would not see why. */
 #define LINGER_MS 5000
@@ -29,6 +33,7 @@
 enum http_state {
     HTTP_READING, /* the body */
     HTTP_HANDLING,
+    HTTP_PUT_OFF,  /* the tail of the loop goes on with it */
     HTTP_ANSWERED, /* the reply waits for the tail of the loop */
     HTTP_REFUSED,  /* the reply is written; what still comes of the request is thrown away */
 };
@@ -37,6 +42,10 @@ struct http_request {
     struct lws *wsi;            /* NULL: the client has gone */
     struct http_request **slot; /* where the connection keeps it */
     const struct http_options *options;
+    struct http_route route;
+    struct client_head *client_head; /* NULL mostly */
+    http_handler_fn at_tail;         /* of HTTP_PUT_OFF */
+    void *at_tail_arg;
     enum http_state state;
     enum http_method method;
     bool is_expired; /* its connection is to end */
@@ -49,7 +58,7 @@ struct http_request {
     struct buf body;
     struct buf reply; /* LWS_PRE bytes, then the text */
     struct deadline deadline;
-    struct deferred answer;
+    struct deferred tail;
     char texts[]; /* as many as the head has */
 };
 
@@ -73,16 +82,27 @@ struct str http_request_body(const struct http_request *r)
     return buf_str(&r->body);
 }
 
+const struct client_head *http_request_client_head(const struct http_request *r)
+{
+    return r->client_head;
+}
+
+struct lws *http_request_connection(const struct http_request *r)
+{
+    return r->wsi;
+}
+
 static bool is_under_way(const struct http_request *r)
 {
-    return r->state == HTTP_HANDLING || r->state == HTTP_ANSWERED;
+    return r->state == HTTP_HANDLING || r->state == HTTP_PUT_OFF || r->state == HTTP_ANSWERED;
 }
 
 static void free_request(struct http_request *r)
 {
     *r->options->n_under_way -= is_under_way(r);
     deadline_disarm(r->options->deadlines, &r->deadline);
-    loop_undefer(r->options->loop, &r->answer);
+    loop_undefer(r->options->loop, &r->tail);
+    client_head_destroy(r->client_head);
     buf_release(&r->body);
     buf_release(&r->reply);
     free(r);
@@ -136,12 +156,14 @@ static struct http_request *create_request(const struct http_options *options, s
     if (path_len > 0) {
         memcpy(r->texts, uri, path_len);
     }
-    buf_init(&r->body, options->max_body_size + 1);
+    options->route(options->arg, r->path, &r->route);
+    buf_init(&r->body, r->route.max_body_size + 1);
     buf_init(&r->reply, REPLY_MAX_BYTES);
     return r;
 }
 
-static void read_head(struct http_request *r)
+/* False: memory is short. */
+static bool read_head(struct http_request *r)
 {
     r->headers[HTTP_HEADER_ORIGIN] = headers_copy(&r->head, r->wsi, WSI_TOKEN_ORIGIN);
     r->headers[HTTP_HEADER_AUTHORIZATION] =
@@ -149,6 +171,10 @@ static void read_head(struct http_request *r)
     r->headers[HTTP_HEADER_IF_NONE_MATCH] =
         headers_copy(&r->head, r->wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH);
     r->headers[HTTP_HEADER_API_KEY] = headers_copy_custom(&r->head, r->wsi, api_key_name);
+    if (r->route.is_for_clients) {
+        r->client_head = client_head_read(r->wsi, r->options->forwarded_headers);
+    }
+    return r->client_head || !r->route.is_for_clients;
 }
 
 static void reply_text(struct http_request *r, int status, const char *text)
@@ -161,6 +187,13 @@ static void reply_text(struct http_request *r, int status, const char *text)
 static bool method_has_body(enum http_method method)
 {
     return method == HTTP_POST || method == HTTP_PUT || method == HTTP_PATCH;
+}
+
+static void reply_too_large(struct http_request *r)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "the body is larger than %s\n", r->route.max_body_size_key);
+    reply_text(r, 413, text);
 }
 
 /* True: the request may go on. False: it has been answered. */
@@ -187,9 +220,9 @@ static bool check_head(struct http_request *r)
         reply_text(r, 411, "send a Content-Length\n");
         return false;
     }
-    if (r->content_length > r->options->max_body_size) {
+    if (r->content_length > r->route.max_body_size) {
         r->closes = true;
-        reply_text(r, 413, "the body is larger than http_server.max_request_body_size\n");
+        reply_too_large(r);
         return false;
     }
     return true;
@@ -258,9 +291,15 @@ static void write_reply(struct http_request *r)
     remind_libwebsockets(options, context);
 }
 
-static void on_answer(void *arg)
+static void on_tail(void *arg)
 {
-    write_reply(arg);
+    struct http_request *r = arg;
+    if (r->state == HTTP_PUT_OFF) {
+        r->state = HTTP_HANDLING;
+        r->at_tail(r->at_tail_arg, r);
+    } else {
+        write_reply(r);
+    }
 }
 
 /* --- going through --- */
@@ -311,8 +350,10 @@ int http_on_request(const struct http_options *options, struct lws *wsi, struct 
         return -1;
     }
     *slot = r;
-    r->answer = (struct deferred){.fn = on_answer, .arg = r};
-    read_head(r);
+    r->tail = (struct deferred){.fn = on_tail, .arg = r};
+    if (!read_head(r)) {
+        return -1;
+    }
     if (!check_head(r)) {
         return refuse(r);
     }
@@ -393,14 +434,39 @@ static void begin_reply(struct buf *out, const struct http_reply *reply)
     buf_append(out, (struct str){headroom, LWS_PRE});
 }
 
+/* The reply's own lines, and those that all replies to clients have. */
+static void append_headers(const struct http_request *r, const struct http_reply *reply,
+                           struct buf *out)
+{
+    buf_init(out, CLIENT_HEADERS_MAX_BYTES);
+    buf_append(out, str_of(reply->headers));
+    r->options->append_client_headers(r->options->arg, r, out);
+    buf_append_char(out, '\0');
+}
+
+static void write_reply_text(struct http_request *r, const struct http_reply *reply)
+{
+    bool is_head = r->method == HTTP_HEAD;
+    begin_reply(&r->reply, reply);
+    if (!r->client_head) {
+        http_write_reply(&r->reply, reply, is_head, r->closes);
+        return;
+    }
+    struct buf headers;
+    append_headers(r, reply, &headers);
+    struct http_reply whole = *reply;
+    whole.headers = buf_failed(&headers) ? reply->headers : headers.ptr;
+    http_write_reply(&r->reply, &whole, is_head, r->closes);
+    buf_release(&headers);
+}
+
 void http_reply(struct http_request *r, const struct http_reply *reply)
 {
     if (!r->wsi) {
         free_request(r);
         return;
     }
-    begin_reply(&r->reply, reply);
-    http_write_reply(&r->reply, reply, r->method == HTTP_HEAD, r->closes);
+    write_reply_text(r, reply);
     if (buf_failed(&r->reply)) {
         log_error("http", "reply_too_large", log_str("path", r->path));
         buf_clear(&r->reply);
@@ -413,10 +479,37 @@ void http_reply(struct http_request *r, const struct http_reply *reply)
     }
     r->state = HTTP_ANSWERED;
     if (r->is_in_callback) {
-        loop_defer(r->options->loop, &r->answer);
+        loop_defer(r->options->loop, &r->tail);
     } else {
         write_reply(r);
     }
+}
+
+void http_handle_at_tail(struct http_request *r, http_handler_fn fn, void *arg)
+{
+    r->at_tail = fn;
+    r->at_tail_arg = arg;
+    r->state = HTTP_PUT_OFF;
+    loop_defer(r->options->loop, &r->tail);
+}
+
+void http_write_stream_head(const struct http_request *r, const struct http_reply *reply,
+                            struct buf *out)
+{
+    struct buf headers;
+    append_headers(r, reply, &headers);
+    struct http_reply whole = *reply;
+    whole.headers = buf_failed(&headers) ? reply->headers : headers.ptr;
+    http_write_endless_head(out, &whole);
+    buf_release(&headers);
+}
+
+/* libwebsockets cuts who keeps a head for minutes. */
+void http_take_connection(struct http_request *r)
+{
+    lws_http_headers_detach(r->wsi);
+    *r->slot = NULL;
+    free_request(r);
 }
 
 bool http_refuse_upgrade(struct lws *wsi, const struct http_reply *reply)

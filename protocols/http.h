@@ -4,9 +4,12 @@
 #ifndef BELFRY_PROTOCOLS_HTTP_H
 #define BELFRY_PROTOCOLS_HTTP_H
 
+#include "base/buf.h"
+#include "base/config.h"
 #include "base/deadlines.h"
 #include "base/str.h"
 
+struct client_head;
 struct lws;
 struct lws_context;
 struct http_request;
@@ -31,7 +34,14 @@ enum http_header {
     HTTP_N_HEADERS,
 };
 
-/* Must call http_reply() once, from inside or later. */
+/* What requests to a path are taken with. */
+struct http_route {
+    size_t max_body_size;
+    const char *max_body_size_key; /* "http_server.max_request_body_size", for who exceeds it */
+    bool is_for_clients;           /* their heads are read further: http_request_client_head() */
+};
+
+/* Must call http_reply() once, from inside or later, or one of the functions that stand for it. */
 typedef void (*http_handler_fn)(void *arg, struct http_request *request);
 
 /* Zero-initialise it; disarm the deadline at the end. */
@@ -43,10 +53,13 @@ struct http_wake_up {
 struct http_options {
     struct loop *loop;
     struct deadlines *deadlines;
-    size_t max_body_size;
     int64_t body_timeout_ms; /* for all of a body to arrive */
+    void (*route)(void *arg, struct str path, struct http_route *ret_route);
     http_handler_fn handler;
+    /* Lines that every reply to a client's request has, also where no handler is asked. */
+    void (*append_client_headers)(void *arg, const struct http_request *request, struct buf *out);
     void *arg;
+    const struct config_list *forwarded_headers; /* of clients' requests; names, of char * */
     size_t *n_under_way; /* counts requests between handler and written reply */
     struct http_wake_up *wake_up;
 };
@@ -56,6 +69,8 @@ enum http_method http_request_method(const struct http_request *request);
 struct str http_request_path(const struct http_request *request); /* decoded, without the query */
 struct str http_request_header(const struct http_request *request, enum http_header header);
 struct str http_request_body(const struct http_request *request);
+/* NULL where the path's route is not for clients. */
+const struct client_head *http_request_client_head(const struct http_request *request);
 
 struct http_reply {
     int status;
@@ -66,6 +81,21 @@ struct http_reply {
 
 /* Answers and ends the request, also where the client has gone meanwhile. */
 void http_reply(struct http_request *request, const struct http_reply *reply);
+
+/* --- replies without an end --- */
+
+/* Instead of http_reply(), from inside a handler: calls fn at the tail of the loop, outside of
+ * libwebsockets' callbacks; not at all if the client has gone by then. fn is a handler too, and may
+ * take the connection. */
+void http_handle_at_tail(struct http_request *request, http_handler_fn fn, void *arg);
+/* The head of a reply that ends with its connection. */
+void http_write_stream_head(const struct http_request *request, const struct http_reply *reply,
+                            struct buf *out);
+/* Where the reply is written to, for who takes it. */
+struct lws *http_request_connection(const struct http_request *request);
+/* Instead of http_reply(), from inside fn: the request ends, its connection stays, and is the
+ * caller's. */
+void http_take_connection(struct http_request *request);
 
 /* --- for server.c: libwebsockets' callbacks. Each returns what the callback returns. slot: where
  * the connection keeps its request. --- */

@@ -18,6 +18,7 @@ const char *http_status_line(int status)
     case 409: return "409 Conflict";
     case 411: return "411 Length Required";
     case 413: return "413 Content Too Large";
+    case 415: return "415 Unsupported Media Type";
     case 416: return "416 Range Not Satisfiable";
     case 426: return "426 Upgrade Required";
     case 431: return "431 Request Header Fields Too Large";
@@ -44,7 +45,7 @@ static void write_date(struct buf *out)
     buf_literal(out, "\r\n");
 }
 
-void http_write_reply(struct buf *out, const struct http_reply *reply, bool is_head, bool closes)
+static void begin_head(struct buf *out, const struct http_reply *reply)
 {
     buf_literal(out, "HTTP/1.1 ");
     buf_append(out, str_of(http_status_line(reply->status)));
@@ -55,6 +56,22 @@ void http_write_reply(struct buf *out, const struct http_reply *reply, bool is_h
         buf_append(out, str_of(reply->content_type));
         buf_literal(out, "\r\n");
     }
+}
+
+/* Chunks would tell where the body ends without an end of the connection: but these bodies end with
+ * their clients, who have been told why in the protocol's own words, and the connection of an
+ * endless reply is not used again. So each message goes out as it is shared by all, and HTTP/1.0
+ * understands it too. */
+void http_write_endless_head(struct buf *out, const struct http_reply *reply)
+{
+    begin_head(out, reply);
+    buf_append(out, str_of(reply->headers));
+    buf_literal(out, "Connection: close\r\n\r\n");
+}
+
+void http_write_reply(struct buf *out, const struct http_reply *reply, bool is_head, bool closes)
+{
+    begin_head(out, reply);
     if (reply->status != 204 && reply->status != 304) { /* these have no content at all */
         buf_literal(out, "Content-Length: ");
         buf_append_u64(out, reply->body.len);

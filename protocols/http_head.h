@@ -11,6 +11,9 @@ const char *http_status_line(int status);
 /* Appends status line, headers and (unless is_head) body. */
 void http_write_reply(struct buf *out, const struct http_reply *reply, bool is_head, bool closes);
 
+/* The head of a reply whose body ends with the connection. */
+void http_write_endless_head(struct buf *out, const struct http_reply *reply);
+
 /* Content-Length as it came (repeated ones joined by ','): digits only. False: malformed. */
 bool http_content_length(struct str value, uint64_t *ret_length);
 

@@ -75,6 +75,8 @@ static const struct row rows[] = {
      .kind = FIGURE_TEXT,
      AT(version)},
     GAUGE("belfry_node_num_clients", hub.n_clients, FIGURE_SIZE, "Connected clients."),
+    GAUGE("belfry_node_num_users", hub.n_users, FIGURE_SIZE,
+          "Users that are connected; all without a name are one."),
     GAUGE("belfry_node_num_subscriptions", hub.n_subscriptions, FIGURE_SIZE, "Subscriptions."),
     GAUGE("belfry_node_num_channels", hub.n_channels, FIGURE_SIZE,
           "Channels in use: with subscribers, or with something under way."),
@@ -84,7 +86,7 @@ static const struct row rows[] = {
      .label = "type",
      .label_value = "publication",
      .kind = FIGURE_U64,
-     AT(hub.n_messages_sent)},
+     AT(hub.fan_out.n_messages)},
     {.name = "belfry_client_recover",
      .type = "counter",
      .help = "Subscriptions that asked for what they missed.",
@@ -97,6 +99,19 @@ static const struct row rows[] = {
      .label_value = "no",
      .kind = FIGURE_U64,
      AT(hub.n_unrecovered)},
+    COUNTER("belfry_client_connection_limit_total", hub.n_refused_limit,
+            "Connections refused for client.connection_limit."),
+    COUNTER("belfry_client_connection_rate_limit_total", hub.n_refused_rate,
+            "Connections refused for client.connection_rate_limit."),
+    COUNTER("belfry_client_user_connection_limit_total", hub.n_refused_user_limit,
+            "Connections ended for client.user_connection_limit."),
+    COUNTER("belfry_tags_filter_dropped_total", hub.fan_out.n_filtered,
+            "Publications that a subscriber's tags filter kept from it."),
+    COUNTER("belfry_conflated_total", hub.fan_out.n_conflated,
+            "Publications that gave way to a newer one (conflate), per channel."),
+    COUNTER("belfry_deltas_total", hub.fan_out.n_deltas, "Publications encoded as a delta."),
+    COUNTER("belfry_deltas_full_total", hub.fan_out.n_full,
+            "Publications sent whole to subscribers with deltas, as no delta was smaller."),
     COUNTER("belfry_publications_total", hub.n_publications, "Publications accepted."),
     COUNTER("belfry_slow_consumers_total", hub.n_slow, "Clients disconnected as slow (3008)."),
     COUNTER("belfry_position_checks_total", hub.n_position_checks,
@@ -106,6 +121,21 @@ static const struct row rows[] = {
     GAUGE("belfry_idle_channels", hub.n_idle_channels, FIGURE_SIZE,
           "Channels without subscribers that are kept in memory."),
     GAUGE("belfry_refreshes", hub.n_refreshes, FIGURE_SIZE, "Refreshes of feeds under way."),
+
+    GAUGE("belfry_proxy_calls", hub.n_proxy_calls, FIGURE_SIZE, "Questions to backends under way."),
+    COUNTER("belfry_proxy_overloaded_total", hub.n_proxy_overloaded,
+            "Questions not asked, as max_concurrent of their proxy were under way."),
+
+    COUNTER("belfry_webhook_events_total", hub.webhooks.n_events, "Events for webhooks."),
+    COUNTER("belfry_webhook_delivered_total", hub.webhooks.n_delivered,
+            "Events that their webhook has taken."),
+    COUNTER("belfry_webhook_requests_total", hub.webhooks.n_requests, "Requests to webhooks."),
+    COUNTER("belfry_webhook_failed_requests_total", hub.webhooks.n_failed_requests,
+            "Requests that failed, and are made again."),
+    COUNTER("belfry_webhook_dropped_total", hub.webhooks.n_dropped,
+            "Events lost for a full queue (queue_limit) or a full storage."),
+    GAUGE("belfry_webhook_events_waiting", hub.webhooks.n_waiting, FIGURE_SIZE,
+          "Events that no webhook has taken yet."),
 
     GAUGE("belfry_tail_bytes", hub.tail_bytes, FIGURE_SIZE,
           "Recent publications and idle channels in memory."),
@@ -258,6 +288,39 @@ static void write_feed(void *arg, const struct feed_options *options,
     write_sample(w->out, w->row, stats, options->name);
 }
 
+/* --- proxies: one sample for each that has been asked, and what about --- */
+
+struct proxy_writing {
+    struct buf *out;
+    const char *family;
+    bool counts_failures;
+};
+
+static void write_proxy(void *arg, const char *name, const struct proxy_stats *stats)
+{
+    struct proxy_writing *w = arg;
+    for (int i = 0; i < PROXY_N_EVENTS; i++) {
+        if (stats->n_asked[i] > 0) {
+            buf_printf(w->out, "%s{name=\"%s\",type=\"%s\"} %" PRIu64 "\n", w->family, name,
+                       proxy_event_name((enum proxy_event)i),
+                       w->counts_failures ? stats->n_failed[i] : stats->n_asked[i]);
+        }
+    }
+}
+
+static void write_proxies(struct buf *out, struct hub *hub)
+{
+    struct proxy_writing asked = {.out = out, .family = "belfry_proxy_requests_total"};
+    struct proxy_writing failed = {
+        .out = out, .family = "belfry_proxy_errors_total", .counts_failures = true};
+    buf_printf(out, "# HELP %s Questions to backends.\n# TYPE %s counter\n", asked.family,
+               asked.family);
+    hub_proxies(hub, write_proxy, &asked);
+    buf_printf(out, "# HELP %s Questions that no backend answered well.\n# TYPE %s counter\n",
+               failed.family, failed.family);
+    hub_proxies(hub, write_proxy, &failed);
+}
+
 /* --- collecting --- */
 
 /* Resident pages are the second figure. These files are the kernel's: reading one waits for
@@ -313,7 +376,7 @@ void metrics_write(struct buf *out, const struct metrics *metrics)
         .version = hub_version(metrics->hub),
         .loop_lag = loop_lag(metrics->loop),
     };
-    hub_stats_without_users(metrics->hub, &figures.hub);
+    hub_stats(metrics->hub, &figures.hub);
     storage_stats(metrics->storage, &figures.storage);
     read_process(metrics, &figures.process);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -330,6 +393,7 @@ void metrics_write(struct buf *out, const struct metrics *metrics)
         write_head(out, &feed_rows[i]);
         hub_feeds(metrics->hub, write_feed, &writing);
     }
+    write_proxies(out, metrics->hub);
 }
 
 void metrics_handle(const struct metrics *metrics, struct http_request *request)

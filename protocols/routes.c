@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "protocols/routes.h"
 
+#include "base/log.h"
 #include "protocols/api.h"
+#include "protocols/client_head.h"
+#include "protocols/cors.h"
+#include "protocols/origin.h"
 #include "protocols/pages.h"
 
 static void handle_health(struct http_request *request)
@@ -22,20 +26,120 @@ static bool strip_prefix(struct str path, struct str prefix, struct str *ret_res
     return fits;
 }
 
-void routes_handle(void *arg, struct http_request *request)
+/* --- the endpoints of clients over HTTP --- */
+
+static const struct stream_options *stream_options(const struct server_options *options,
+                                                   enum stream_kind kind)
+{
+    switch (kind) {
+    case STREAM_HTTP: return &options->http_stream;
+    case STREAM_SSE: return &options->sse;
+    case STREAM_UNI_HTTP: return &options->uni_http_stream;
+    default: return &options->uni_sse;
+    }
+}
+
+/* N_STREAM_KINDS: none of them. */
+static enum stream_kind find_stream(const struct server_options *options, struct str path)
+{
+    for (enum stream_kind kind = 0; kind < N_STREAM_KINDS; kind++) {
+        const struct stream_options *stream = stream_options(options, kind);
+        if (stream->enabled && str_eq(path, str_of(stream->handler_prefix))) {
+            return kind;
+        }
+    }
+    return N_STREAM_KINDS;
+}
+
+static bool is_emulation(const struct server_options *options, struct str path)
+{
+    return server_has_emulation(options) && str_eq(path, str_of(options->emulation.handler_prefix));
+}
+
+void routes_find(void *arg, struct str path, struct http_route *ret_route)
+{
+    static const char *const size_keys[] = {
+        [STREAM_HTTP] = "http_stream.max_request_body_size",
+        [STREAM_SSE] = "sse.max_request_body_size",
+        [STREAM_UNI_HTTP] = "uni_http_stream.max_request_body_size",
+        [STREAM_UNI_SSE] = "uni_sse.max_request_body_size",
+    };
+    const struct routes *routes = arg;
+    const struct server_options *options = routes->options;
+    *ret_route = (struct http_route){(size_t)options->http_server.max_request_body_size,
+                                     "http_server.max_request_body_size", false};
+    if (str_starts_with(path, STR("/api/"))) { /* most of what comes */
+        return;
+    }
+    enum stream_kind kind = find_stream(options, path);
+    if (kind != N_STREAM_KINDS) {
+        size_t size = (size_t)stream_options(options, kind)->max_request_body_size;
+        *ret_route = (struct http_route){size, size_keys[kind], true};
+    } else if (is_emulation(options, path)) {
+        *ret_route = (struct http_route){(size_t)options->emulation.max_request_body_size,
+                                         "emulation.max_request_body_size", true};
+    }
+}
+
+/* Who comes from a refused origin is served all the same, as its browser will not show the answer;
+ * that is the commonest first failure of a new page, so it is logged. */
+static void log_refused_origin(struct str origin)
+{
+    static struct log_limit limit;
+    if (log_permits(&limit)) {
+        log_info("routes", "origin_refused", log_str("origin", origin),
+                 log_i("left_out", limit.n_left_out));
+    }
+}
+
+void routes_append_client_headers(void *arg, const struct http_request *request, struct buf *out)
 {
     const struct routes *routes = arg;
+    const struct config_list *allowed = &hub_client_options(routes->hub)->allowed_origins;
+    struct str origin = http_request_header(request, HTTP_HEADER_ORIGIN);
+    cors_append(out, allowed, origin,
+                buf_str(&http_request_client_head(request)->requested_headers));
+    if (!origin_is_allowed(allowed, origin)) {
+        log_refused_origin(origin);
+    }
+}
+
+static void handle_client(struct routes *routes, struct str path, struct http_request *request)
+{
+    enum stream_kind kind = find_stream(routes->options, path);
+    if (kind != N_STREAM_KINDS) {
+        streams_handle(&routes->streams, kind, request);
+    } else {
+        emulation_handle(&routes->streams.emulation, request);
+    }
+}
+
+static bool is_websocket(const struct server_options *options, struct str path)
+{
+    const struct websocket_server_options *both = &options->websocket;
+    const struct uni_websocket_options *uni = &options->uni_websocket;
+    return (!both->disabled && str_eq(path, str_of(both->handler_prefix))) ||
+           (uni->enabled && str_eq(path, str_of(uni->handler_prefix)));
+}
+
+/* --- all of them --- */
+
+void routes_handle(void *arg, struct http_request *request)
+{
+    struct routes *routes = arg;
     const struct server_options *options = routes->options;
     struct str path = http_request_path(request);
     struct str rest;
     if (strip_prefix(path, STR("/api/"), &rest)) {
         api_handle(routes->hub, &options->http_api, rest, request);
+    } else if (http_request_client_head(request)) {
+        handle_client(routes, path, request);
     } else if (options->health.enabled && str_eq(path, STR("/health"))) {
         handle_health(request);
     } else if (options->prometheus.enabled &&
                str_eq(path, str_of(options->prometheus.handler_prefix))) {
         metrics_handle(&routes->metrics, request);
-    } else if (str_eq(path, str_of(options->websocket.handler_prefix))) {
+    } else if (is_websocket(options, path)) {
         http_reply(request, &(struct http_reply){.status = 426,
                                                  .content_type = "text/plain; charset=utf-8",
                                                  .headers = "Upgrade: websocket\r\n",

@@ -6,14 +6,18 @@
 #include "protocols/http.h"
 #include "protocols/metrics.h"
 #include "protocols/server_options.h"
+#include "protocols/streams.h"
 
 struct routes {
     struct hub *hub;
     const struct server_options *options;
     struct metrics metrics;
+    struct streams streams;
 };
 
-/* An http_handler_fn; arg: struct routes. */
+/* For struct http_options; arg: struct routes. */
+void routes_find(void *arg, struct str path, struct http_route *ret_route);
 void routes_handle(void *arg, struct http_request *request);
+void routes_append_client_headers(void *arg, const struct http_request *request, struct buf *out);
 
 #endif

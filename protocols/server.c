@@ -10,9 +10,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "hub/client.h"
 #include "protocols/http.h"
 #include "protocols/listener.h"
 #include "protocols/routes.h"
+#include "protocols/slots.h"
 #include "protocols/tls.h"
 #include "protocols/websocket.h"
 
@@ -41,13 +43,8 @@ struct server {
     struct routes routes;
     struct http_options http;
     struct http_wake_up wake_up;
-    struct websocket_options websocket;
-};
-
-/* What libwebsockets keeps per connection for us; it is zeroed at every request. */
-struct slots {
-    struct http_request *request;
-    struct websocket *websocket;
+    struct websocket_options websockets[N_WEBSOCKET_KINDS];
+    struct lws_http_mount mounts[3];
 };
 
 /* --- callbacks --- */
@@ -62,14 +59,17 @@ static int on_http(struct server *s, struct lws *wsi, enum lws_callback_reasons 
 {
     switch (reason) {
     case LWS_CALLBACK_FILTER_HTTP_CONNECTION:
-        return slots->request ? -1 : 0; /* pipelined behind a request that is under way */
+        /* Pipelined behind a request that is under way, or that has no end. */
+        return slots->request || slots->stream ? -1 : 0;
     case LWS_CALLBACK_HTTP: return http_on_request(&s->http, wsi, &slots->request);
     case LWS_CALLBACK_HTTP_BODY: return http_on_body(slots->request, bytes_of(in, len));
     case LWS_CALLBACK_HTTP_BODY_COMPLETION: return http_on_body_complete(slots->request);
+    case LWS_CALLBACK_HTTP_WRITEABLE: return stream_on_writeable(slots->stream);
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
     case LWS_CALLBACK_CLOSED_HTTP:
         if (slots) {
             http_on_closed(&slots->request);
+            stream_on_closed(&slots->stream);
         }
         return 0;
     default: return 0;
@@ -80,10 +80,11 @@ static int on_websocket(struct server *s, struct lws *wsi, enum lws_callback_rea
                         struct slots *slots, void *in, size_t len)
 {
     switch (reason) {
-    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: return websocket_on_upgrade(&s->websocket, wsi);
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: return websocket_on_upgrade(s->websockets, wsi);
     case LWS_CALLBACK_ESTABLISHED:
-        return websocket_on_established(&s->websocket, wsi, &slots->websocket);
+        return websocket_on_established(s->websockets, wsi, &slots->websocket);
     case LWS_CALLBACK_RECEIVE: return websocket_on_receive(slots->websocket, bytes_of(in, len));
+    case LWS_CALLBACK_RECEIVE_PONG: websocket_on_pong(slots->websocket); return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE: return websocket_on_writeable(slots->websocket);
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
         return websocket_on_peer_close(slots->websocket, bytes_of(in, len));
@@ -133,6 +134,7 @@ static int on_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
     case LWS_CALLBACK_HTTP:
     case LWS_CALLBACK_HTTP_BODY:
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+    case LWS_CALLBACK_HTTP_WRITEABLE:
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
     case LWS_CALLBACK_CLOSED_HTTP: return on_http(s, wsi, reason, user, in, len);
     default: return on_websocket(s, wsi, reason, user, in, len);
@@ -147,14 +149,6 @@ static int on_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
     }
 static const struct lws_protocols protocols[] = {
     PROTOCOL("belfry"), PROTOCOL("centrifuge-json"), {.name = NULL}};
-
-static const struct lws_http_mount mount = {
-    .mountpoint = "/",
-    .mountpoint_len = 1,
-    .origin = "belfry",
-    .origin_protocol = LWSMPRO_CALLBACK,
-    .protocol = "belfry",
-};
 
 /* libwebsockets' own pings walk a sorted list; the hub has its own. */
 static const lws_retry_bo_t no_validity_pings = {.secs_since_valid_ping = 0,
@@ -222,6 +216,29 @@ static enum status create_context(struct server *s, struct loop *loop)
     return STATUS_OK;
 }
 
+/* All paths are this program's own business (routes.c); but what a mount says decides what becomes
+ * of a GET request whose answer takes time. With a protocol, libwebsockets 4.1 does not read from
+ * the connection until then: what is pipelined waits, and when the peer goes, the loop runs hot,
+ * because that is not read either. Without one it reads on. So answers that come soon have the
+ * first, replies without an end the second. Of the mounts that fit, the last one counts. */
+static const struct lws_http_mount *set_up_mounts(struct server *s)
+{
+    const char *const paths[] = {"/", s->options->sse.handler_prefix,
+                                 s->options->uni_sse.handler_prefix};
+    size_t n_paths = sizeof(paths) / sizeof(paths[0]);
+    for (size_t i = 0; i < n_paths; i++) {
+        s->mounts[i] = (struct lws_http_mount){
+            .mount_next = i + 1 < n_paths ? &s->mounts[i + 1] : NULL,
+            .mountpoint = paths[i],
+            .mountpoint_len = (unsigned char)strlen(paths[i]),
+            .origin = protocols[0].name,
+            .origin_protocol = LWSMPRO_CALLBACK,
+            .protocol = i == 0 ? protocols[0].name : NULL,
+        };
+    }
+    return s->mounts;
+}
+
 static enum status create_vhost(struct server *s)
 {
     struct lws_context_creation_info info = {
@@ -229,7 +246,7 @@ static enum status create_vhost(struct server *s)
         .options = tls_flags(s),
         .vhost_name = "belfry",
         .protocols = protocols,
-        .mounts = &mount,
+        .mounts = set_up_mounts(s),
         .alpn = "http/1.1",
         .retry_and_idle_policy = &no_validity_pings,
         .keepalive_timeout = 60,
@@ -291,6 +308,38 @@ static enum status create_listener(struct server *s, struct loop *loop)
     return listener_create(&options, &s->listener);
 }
 
+/* Commands of a client over HTTP that wait behind one that takes time: as many bodies. */
+#define WAITING_MAX_BODIES 16
+
+static void set_up_routes(struct server *s, struct loop *loop, struct hub *hub,
+                          struct storage *storage)
+{
+    const struct server_options *options = s->options;
+    s->routes.hub = hub;
+    s->routes.options = options;
+    s->routes.metrics = (struct metrics){hub, storage, loop, clock_wall_ms()};
+    streams_init(&s->routes.streams, hub,
+                 WAITING_MAX_BODIES * (size_t)options->emulation.max_request_body_size);
+    s->websockets[WEBSOCKET_BOTH_WAYS] = (struct websocket_options){
+        .loop = loop,
+        .hub = hub,
+        .is_open = !options->websocket.disabled,
+        .path = options->websocket.handler_prefix,
+        .message_size_limit = (size_t)options->websocket.message_size_limit,
+    };
+    s->websockets[WEBSOCKET_UNI] = (struct websocket_options){
+        .loop = loop,
+        .hub = hub,
+        .is_open = options->uni_websocket.enabled,
+        .path = options->uni_websocket.handler_prefix,
+        .message_size_limit = (size_t)options->uni_websocket.message_size_limit,
+        .is_unidirectional = true,
+        .joins = options->uni_websocket.join_push_messages,
+        .pushes_disconnect = !options->uni_websocket.disable_disconnect_push,
+        .closes_at_once = options->uni_websocket.disable_closing_handshake,
+    };
+}
+
 enum status server_create(struct loop *loop, struct deadlines *deadlines, struct hub *hub,
                           struct storage *storage, const struct server_options *options,
                           struct server **ret_server)
@@ -304,26 +353,18 @@ enum status server_create(struct loop *loop, struct deadlines *deadlines, struct
     s->max_connections = n_descriptors > 2 * RESERVED_DESCRIPTORS
                              ? n_descriptors - RESERVED_DESCRIPTORS
                              : n_descriptors / 2;
-    s->routes = (struct routes){
-        .hub = hub,
-        .options = options,
-        .metrics = {hub, storage, loop, clock_wall_ms()},
-    };
+    set_up_routes(s, loop, hub, storage);
     s->http = (struct http_options){
         .loop = loop,
         .deadlines = deadlines,
-        .max_body_size = (size_t)options->http_server.max_request_body_size,
         .body_timeout_ms = options->http_server.body_timeout_ms,
+        .route = routes_find,
         .handler = routes_handle,
+        .append_client_headers = routes_append_client_headers,
         .arg = &s->routes,
+        .forwarded_headers = client_wanted_headers(hub),
         .n_under_way = &s->n_requests,
         .wake_up = &s->wake_up,
-    };
-    s->websocket = (struct websocket_options){
-        .loop = loop,
-        .hub = hub,
-        .message_size_limit = (size_t)options->websocket.message_size_limit,
-        .path = options->websocket.handler_prefix,
     };
     *ret_server = s;
     enum status status = create_context(s, loop);

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "protocols/tls.h"
@@ -103,28 +104,89 @@ static const struct config_field http_api_fields[] = {
 };
 SHAPE(http_api_options_shape, http_api_options, http_api_fields, .check = NULL);
 
-static const char *accept_path(const void *place)
+#define PATH_MAX_BYTES 255 /* of a mount of libwebsockets */
+
+/* What other endpoints always have. */
+static bool is_reserved(struct str path)
 {
-    const char *text = *(char *const *)place;
-    return text[0] == '/' ? NULL : "a path that begins with /";
+    return path.len < 2 || str_eq(path, STR("/api")) || str_starts_with(path, STR("/api/")) ||
+           str_starts_with(path, STR("/demo/")) || str_eq(path, STR("/health"));
 }
 
+static const char *accept_path(const void *place)
+{
+    struct str path = str_of(*(char *const *)place);
+    bool is_path =
+        str_starts_with(path, STR("/")) && !strpbrk(path.ptr, "?# ") && path.len <= PATH_MAX_BYTES;
+    return is_path && !is_reserved(path)
+               ? NULL
+               : "a path that begins with / and is not / alone, /health, /api or one below /api/ "
+                 "or /demo/, of at most 255 bytes";
+}
+
+#define FIELD(struct_, key_, type_, fallback_, ...)                                                \
+    {                                                                                              \
+        .key = #key_, .type = type_, .offset = offsetof(struct struct_, key_),                     \
+        .fallback = fallback_, __VA_ARGS__                                                         \
+    }
+#define MESSAGE_SIZE(struct_)                                                                      \
+    FIELD(struct_, message_size_limit, CONFIG_INT, "65536", .min = 256, .max = 16777216,           \
+          .doc = "Bytes in one message of a client.")
+#define PATH(struct_, path)                                                                        \
+    FIELD(struct_, handler_prefix, CONFIG_STRING, path, .accept = accept_path,                     \
+          .doc = "The path of the endpoint.")
+#define BODY_SIZE(struct_)                                                                         \
+    FIELD(struct_, max_request_body_size, CONFIG_INT, "65536", .min = 256, .max = 16777216,        \
+          .doc = "Bytes in the body of a request.")
+
 static const struct config_field websocket_fields[] = {
-    {.key = "message_size_limit",
-     .type = CONFIG_INT,
-     .offset = offsetof(struct websocket_server_options, message_size_limit),
-     .fallback = "65536",
-     .min = 256,
-     .max = 16777216,
-     .doc = "Bytes in one message of a client."},
-    {.key = "handler_prefix",
-     .type = CONFIG_STRING,
-     .offset = offsetof(struct websocket_server_options, handler_prefix),
-     .fallback = "/connection/websocket",
-     .accept = accept_path,
-     .doc = "The path of the WebSocket endpoint."},
+    FIELD(websocket_server_options, disabled, CONFIG_BOOL, "false",
+          .doc = "There is no such endpoint."),
+    MESSAGE_SIZE(websocket_server_options),
+    PATH(websocket_server_options, "/connection/websocket"),
 };
 SHAPE(websocket_options_shape, websocket_server_options, websocket_fields, .check = NULL);
+
+static const struct config_field uni_websocket_fields[] = {
+    FIELD(uni_websocket_options, enabled, CONFIG_BOOL, "false",
+          .doc = "Clients may connect here to receive only."),
+    MESSAGE_SIZE(uni_websocket_options),
+    PATH(uni_websocket_options, "/connection/uni_websocket"),
+    FIELD(uni_websocket_options, join_push_messages, CONFIG_BOOL, "false",
+          .doc = "Several messages may come in one frame, a line each."),
+    FIELD(uni_websocket_options, disable_disconnect_push, CONFIG_BOOL, "false",
+          .doc = "The reason of a disconnect is in the Close frame only, not also in a message."),
+    FIELD(uni_websocket_options, disable_closing_handshake, CONFIG_BOOL, "false",
+          .doc = "The connection is closed without a Close frame."),
+};
+SHAPE(uni_websocket_options_shape, uni_websocket_options, uni_websocket_fields, .check = NULL);
+
+#define STREAM_SHAPE(name, path, doc_)                                                             \
+    static const struct config_field name##_fields[] = {                                           \
+        FIELD(stream_options, enabled, CONFIG_BOOL, "false", .doc = doc_),                         \
+        PATH(stream_options, path),                                                                \
+        BODY_SIZE(stream_options),                                                                 \
+    };                                                                                             \
+    SHAPE(name##_options_shape, stream_options, name##_fields, .check = NULL)
+
+STREAM_SHAPE(http_stream, "/connection/http_stream",
+             "Clients may connect here over an HTTP response that does not end.");
+STREAM_SHAPE(sse, "/connection/sse", "Clients may connect here over Server-Sent Events.");
+STREAM_SHAPE(uni_http_stream, "/connection/uni_http_stream",
+             "Clients may connect here to receive only, over an HTTP response that does not end.");
+STREAM_SHAPE(uni_sse, "/connection/uni_sse",
+             "Clients may connect here to receive only, over Server-Sent Events.");
+
+static const struct config_field emulation_fields[] = {
+    FIELD(emulation_options, handler_prefix, CONFIG_STRING, "/emulation", .accept = accept_path,
+          .doc = "The path to which clients of http_stream and sse post commands; open when one of "
+                 "them is."),
+    FIELD(emulation_options, max_request_body_size, CONFIG_INT, "65536", .min = 256,
+          .max = 16777216,
+          .doc = "Bytes in the body of a request; of one client sixteen times as many may wait "
+                 "behind a command that takes time."),
+};
+SHAPE(emulation_options_shape, emulation_options, emulation_fields, .check = NULL);
 
 static const struct config_field health_fields[] = {
     {.key = "enabled",
@@ -134,17 +196,6 @@ static const struct config_field health_fields[] = {
      .doc = "GET /health answers."},
 };
 SHAPE(health_options_shape, health_options, health_fields, .check = NULL);
-
-static const char *accept_metrics_path(const void *place)
-{
-    struct str path = str_of(*(char *const *)place);
-    bool is_taken = path.len < 2 || str_eq(path, STR("/api")) ||
-                    str_starts_with(path, STR("/api/")) || str_eq(path, STR("/health"));
-    bool is_path = str_starts_with(path, STR("/")) && !strpbrk(path.ptr, "?# ");
-    return is_path && !is_taken
-               ? NULL
-               : "a path that begins with / and is not / alone, /health, /api or one below /api/";
-}
 
 static const struct config_field prometheus_fields[] = {
     {.key = "enabled",
@@ -156,7 +207,7 @@ static const struct config_field prometheus_fields[] = {
      .type = CONFIG_STRING,
      .offset = offsetof(struct prometheus_options, handler_prefix),
      .fallback = "/metrics",
-     .accept = accept_metrics_path,
+     .accept = accept_path,
      .doc = "The path of the figures."},
 };
 SHAPE(prometheus_options_shape, prometheus_options, prometheus_fields, .check = NULL);
@@ -174,3 +225,38 @@ static const struct config_field demo_fields[] = {
      .doc = "Where the demo page's notifications are published."},
 };
 SHAPE(demo_options_shape, demo_options, demo_fields, .check = NULL);
+
+bool server_has_emulation(const struct server_options *options)
+{
+    return options->http_stream.enabled || options->sse.enabled;
+}
+
+void server_options_check(struct config_reader *reader, const struct server_options *options)
+{
+    const struct {
+        const char *section;
+        const char *path; /* NULL: not open */
+    } endpoints[] = {
+#define ENDPOINT(name, is_open) {#name, (is_open) ? options->name.handler_prefix : NULL}
+        ENDPOINT(websocket, !options->websocket.disabled),
+        ENDPOINT(http_stream, options->http_stream.enabled),
+        ENDPOINT(sse, options->sse.enabled),
+        ENDPOINT(emulation, server_has_emulation(options)),
+        ENDPOINT(uni_websocket, options->uni_websocket.enabled),
+        ENDPOINT(uni_http_stream, options->uni_http_stream.enabled),
+        ENDPOINT(uni_sse, options->uni_sse.enabled),
+        ENDPOINT(prometheus, options->prometheus.enabled),
+#undef ENDPOINT
+    };
+    for (size_t i = 1; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (endpoints[i].path && endpoints[k].path &&
+                strcmp(endpoints[i].path, endpoints[k].path) == 0) {
+                char expected[128];
+                snprintf(expected, sizeof(expected),
+                         "a handler_prefix other than %s.handler_prefix", endpoints[k].section);
+                config_complain(reader, endpoints[i].section, endpoints[i].path, expected);
+            }
+        }
+    }
+}

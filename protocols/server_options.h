@@ -1,5 +1,5 @@
-/* The configuration's sections "http_server", "http_api", "websocket", "health", "prometheus" and
- * "demo". */
+/* The configuration's sections "http_server", "http_api", "websocket", "http_stream", "sse",
+ * "emulation", "uni_websocket", "uni_http_stream", "uni_sse", "health", "prometheus" and "demo". */
 #ifndef BELFRY_PROTOCOLS_SERVER_OPTIONS_H
 #define BELFRY_PROTOCOLS_SERVER_OPTIONS_H
 
@@ -25,8 +25,31 @@ struct http_api_options {
 };
 
 struct websocket_server_options {
+    bool disabled;
     int64_t message_size_limit;
     char *handler_prefix; /* "/connection/websocket" */
+};
+
+struct uni_websocket_options {
+    bool enabled;
+    int64_t message_size_limit;
+    char *handler_prefix;
+    bool join_push_messages;
+    bool disable_disconnect_push;
+    bool disable_closing_handshake;
+};
+
+/* Of http_stream, sse, uni_http_stream and uni_sse. */
+struct stream_options {
+    bool enabled;
+    char *handler_prefix;
+    int64_t max_request_body_size;
+};
+
+/* Open where http_stream or sse is. */
+struct emulation_options {
+    char *handler_prefix;
+    int64_t max_request_body_size;
 };
 
 struct health_options {
@@ -47,6 +70,12 @@ struct server_options {
     struct http_server_options http_server;
     struct http_api_options http_api;
     struct websocket_server_options websocket;
+    struct uni_websocket_options uni_websocket;
+    struct stream_options http_stream;
+    struct stream_options sse;
+    struct stream_options uni_http_stream;
+    struct stream_options uni_sse;
+    struct emulation_options emulation;
     struct health_options health;
     struct prometheus_options prometheus;
     struct demo_options demo;
@@ -55,8 +84,21 @@ struct server_options {
 extern const struct config_shape http_server_options_shape;
 extern const struct config_shape http_api_options_shape;
 extern const struct config_shape websocket_options_shape;
+extern const struct config_shape uni_websocket_options_shape;
+extern const struct config_shape http_stream_options_shape;
+extern const struct config_shape sse_options_shape;
+extern const struct config_shape uni_http_stream_options_shape;
+extern const struct config_shape uni_sse_options_shape;
+extern const struct config_shape emulation_options_shape;
 extern const struct config_shape health_options_shape;
 extern const struct config_shape prometheus_options_shape;
 extern const struct config_shape demo_options_shape;
+
+/* POST /emulation is open: a stream needs it. */
+bool server_has_emulation(const struct server_options *options);
+
+/* Complains where two endpoints that are open have the same path. The reader is at the object that
+ * holds the sections. */
+void server_options_check(struct config_reader *reader, const struct server_options *options);
 
 #endif

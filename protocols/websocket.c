@@ -5,16 +5,17 @@
  * it. */
 #include "protocols/websocket.h"
 
-#include <errno.h>
 #include <libwebsockets.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 
 #include "base/log.h"
 #include "base/utf8.h"
 #include "hub/frame.h"
 #include "protocols/centrifuge_commands.h"
-#include "protocols/centrifuge_frames.h"
+#include "protocols/centrifuge_pushes.h"
+#include "protocols/centrifuge_uni.h"
+#include "protocols/client_head.h"
+#include "protocols/direct_write.h"
 #include "protocols/handshake.h"
 #include "protocols/headers.h"
 #include "protocols/http.h"
@@ -34,6 +35,12 @@ _Static_assert(LWS_PRE <= FRAME_HEADROOM, "libwebsockets writes its header in fr
 #define CLOSE_ACK_S  5
 
 #define REASON_MAX_BYTES 123
+/* Of a Close frame, and a message in front of it. */
+#define GOODBYE_MAX_BYTES 4096
+
+#define FIRST_BYTE_TEXT  0x81 /* final, opcode 1 */
+#define FIRST_BYTE_PING  0x89 /* final, opcode 9 */
+#define FIRST_BYTE_CLOSE 0x88 /* final, opcode 8 */
 
 struct websocket {
     struct lws *wsi; /* NULL: gone, but a command is still under way */
@@ -47,7 +54,7 @@ struct websocket {
 };
 
 /* On top of the hub's client and what libwebsockets keeps. */
-_Static_assert(sizeof(struct websocket) <= 80, "there are tens of thousands");
+_Static_assert(sizeof(struct websocket) <= 88, "there are tens of thousands");
 
 static const struct disconnect close_message_size = {1009, "message size limit"};
 static const struct disconnect close_not_utf8 = {1007, "text is not UTF-8"};
@@ -71,8 +78,8 @@ static void cut(struct websocket *ws)
     lws_cancel_service(lws_get_context(ws->wsi));
 }
 
-/* Of a text frame of the server's; in front of the payload. */
-static size_t write_header(unsigned char *payload, size_t len)
+/* Of a frame of the server's; in front of the payload. */
+static size_t write_header(unsigned char first_byte, unsigned char *payload, size_t len)
 {
     unsigned char *end = payload;
     if (len < 126) {
@@ -85,25 +92,8 @@ static size_t write_header(unsigned char *payload, size_t len)
         }
         *--end = n_bytes == 2 ? 126 : 127;
     }
-    *--end = 0x81; /* final, opcode 1 */
+    *--end = first_byte;
     return (size_t)(payload - end);
-}
-
-/* To the socket itself: a finished frame needs nothing of what lws_write() does on top, and that
- * touches much of the connection's memory. What the socket does not take is left to libwebsockets,
- * which keeps it and asks for POLLOUT. */
-static bool write_directly(struct websocket *ws, unsigned char *frame, size_t len)
-{
-    ssize_t n = send(ws->fd, frame, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n < 0) {
-        if (errno != EAGAIN && errno != EINTR) {
-            return false;
-        }
-        n = 0;
-    }
-    size_t n_taken = (size_t)n;
-    return n_taken == len ||
-           lws_write(ws->wsi, frame + n_taken, len - n_taken, LWS_WRITE_HTTP) >= 0;
 }
 
 static bool write_text(struct websocket *ws, unsigned char *payload, size_t len)
@@ -111,8 +101,8 @@ static bool write_text(struct websocket *ws, unsigned char *payload, size_t len)
     if (ws->fd < 0) {
         return lws_write(ws->wsi, payload, len, LWS_WRITE_TEXT) >= 0;
     }
-    size_t n_header = write_header(payload, len);
-    return write_directly(ws, payload - n_header, n_header + len);
+    size_t n_header = write_header(FIRST_BYTE_TEXT, payload, len);
+    return direct_write(ws->wsi, ws->fd, payload - n_header, n_header + len);
 }
 
 static bool transport_send(void *conn, char *payload, size_t len)
@@ -131,6 +121,19 @@ static bool transport_send(void *conn, char *payload, size_t len)
     return true;
 }
 
+/* WebSocket's own, for clients who asked for them; behind what is buffered, if something is. Not
+ * empty: libwebsockets 4.1 does not tell of a pong that is. */
+static void transport_ping(void *conn)
+{
+    static const unsigned char ping[] = {FIRST_BYTE_PING, 2, '{', '}'};
+    struct websocket *ws = conn;
+    unsigned char bytes[LWS_PRE + sizeof(ping)] = {0};
+    memcpy(bytes + LWS_PRE, ping, sizeof(ping));
+    if (!ws->is_closing && lws_write(ws->wsi, bytes + LWS_PRE, sizeof(ping), LWS_WRITE_HTTP) < 0) {
+        cut(ws);
+    }
+}
+
 static void transport_close(void *conn, const struct disconnect *why)
 {
     struct websocket *ws = conn;
@@ -143,13 +146,30 @@ static void transport_close(void *conn, const struct disconnect *why)
     }
 }
 
-static const struct client_transport transport = {
-    .name = "websocket",
-    .format = &centrifuge_format,
-    .send = transport_send,
-    .can_send = can_send,
-    .close = transport_close,
-};
+#define TRANSPORT(name_, format_, pongs_, ping_)                                                   \
+    {                                                                                              \
+        .name = name_, .format = &(format_), .pongs = pongs_, .send = transport_send,              \
+        .can_send = can_send, .ping = ping_, .close = transport_close                              \
+    }
+
+static const struct client_transport both_ways =
+    TRANSPORT("websocket", centrifuge_websocket_format, true, NULL);
+static const struct client_transport both_ways_natively =
+    TRANSPORT("websocket", centrifuge_websocket_format, true, transport_ping);
+static const struct client_transport uni =
+    TRANSPORT("uni_websocket", centrifuge_uni_websocket_format, false, NULL);
+static const struct client_transport uni_joined =
+    TRANSPORT("uni_websocket", centrifuge_uni_websocket_joined_format, false, NULL);
+
+static const struct client_transport *choose_transport(const struct websocket_options *options,
+                                                       const struct client_head *head)
+{
+    if (options->is_unidirectional) {
+        return options->joins ? &uni_joined : &uni;
+    }
+    bool is_native = str_eq(client_head_argument(head, STR("cf_ws_frame_ping_pong")), STR("true"));
+    return is_native ? &both_ways_natively : &both_ways;
+}
 
 /* --- handshake --- */
 
@@ -174,15 +194,56 @@ static int check_admission(const struct websocket_options *options, struct lws *
         }
         return refuse(wsi, 403, "this origin is not in client.allowed_origins\n", NULL);
     }
-    bool is_full = client->connection_limit > 0 &&
-                   hub_n_clients(options->hub) >= (size_t)client->connection_limit;
-    if (hub_is_stopping(options->hub) || is_full) {
+    if (client_admit(options->hub) != STATUS_OK) {
         return refuse(wsi, 503, "no more connections at the moment\n", "Retry-After: 1\r\n");
     }
     return 0;
 }
 
-int websocket_on_upgrade(const struct websocket_options *options, struct lws *wsi)
+/* NULL: there is none. */
+static const struct websocket_options *find_endpoint(const struct websocket_options *endpoints,
+                                                     struct str path)
+{
+    for (size_t i = 0; i < N_WEBSOCKET_KINDS; i++) {
+        if (endpoints[i].is_open && str_eq(path, str_of(endpoints[i].path))) {
+            return &endpoints[i];
+        }
+    }
+    return NULL;
+}
+
+/* 0: the arguments do not ask for protobuf; subprotocols are the handshake's business. */
+static int check_framing(struct lws *wsi)
+{
+    static const struct config_list no_headers = {.items = NULL, .n_items = 0};
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_URI_ARGS) <= 0) {
+        return 0; /* most have none */
+    }
+    struct client_head *head = client_head_read(wsi, &no_headers);
+    if (!head) {
+        return -1;
+    }
+    bool is_good = !client_head_wants_protobuf(head);
+    client_head_destroy(head);
+    return is_good ? 0 : refuse(wsi, 400, "only JSON is spoken here, not protobuf\n", NULL);
+}
+
+static struct handshake read_handshake(struct lws *wsi, struct headers *texts)
+{
+    return (struct handshake){
+        .is_get = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0,
+        .http_version = headers_copy(texts, wsi, WSI_TOKEN_HTTP),
+        .path = headers_copy(texts, wsi, WSI_TOKEN_GET_URI),
+        .host = headers_copy(texts, wsi, WSI_TOKEN_HOST),
+        .connection = headers_copy(texts, wsi, WSI_TOKEN_CONNECTION),
+        .upgrade = headers_copy(texts, wsi, WSI_TOKEN_UPGRADE),
+        .key = headers_copy(texts, wsi, WSI_TOKEN_KEY),
+        .version = headers_copy(texts, wsi, WSI_TOKEN_VERSION),
+        .protocols = headers_copy(texts, wsi, WSI_TOKEN_PROTOCOL),
+    };
+}
+
+int websocket_on_upgrade(const struct websocket_options *endpoints, struct lws *wsi)
 {
     /* Without this header the upgrade is a leftover of a request that libwebsockets has already
      * answered, and `in` points to freed memory: CVE-2025-11677. */
@@ -191,29 +252,25 @@ int websocket_on_upgrade(const struct websocket_options *options, struct lws *ws
     }
     char bytes[HEADERS_MAX_BYTES];
     struct headers texts = {.bytes = bytes, .size = sizeof(bytes)};
-    struct handshake h = {
-        .is_get = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0,
-        .http_version = headers_copy(&texts, wsi, WSI_TOKEN_HTTP),
-        .path = headers_copy(&texts, wsi, WSI_TOKEN_GET_URI),
-        .host = headers_copy(&texts, wsi, WSI_TOKEN_HOST),
-        .connection = headers_copy(&texts, wsi, WSI_TOKEN_CONNECTION),
-        .upgrade = headers_copy(&texts, wsi, WSI_TOKEN_UPGRADE),
-        .key = headers_copy(&texts, wsi, WSI_TOKEN_KEY),
-        .version = headers_copy(&texts, wsi, WSI_TOKEN_VERSION),
-        .protocols = headers_copy(&texts, wsi, WSI_TOKEN_PROTOCOL),
-    };
-    if (!h.is_get) { /* another method's target is another token */
-        h.path = str_of(options->path);
-    }
+    struct handshake h = read_handshake(wsi, &texts);
     struct str origin = headers_copy(&texts, wsi, WSI_TOKEN_ORIGIN);
     if (texts.is_full) {
         return refuse(wsi, 431, "the headers are too large\n", NULL);
     }
-    struct handshake_refusal refusal = handshake_check(&h, str_of(options->path));
+    const struct websocket_options *endpoint = find_endpoint(endpoints, h.path);
+    if (!endpoint) {
+        endpoint = &endpoints[WEBSOCKET_BOTH_WAYS];
+    }
+    struct str path = endpoint->is_open ? str_of(endpoint->path) : STR_EMPTY;
+    if (!h.is_get) { /* another method's target is another token */
+        h.path = path;
+    }
+    struct handshake_refusal refusal = handshake_check(&h, path);
     if (refusal.status != 0) {
         return refuse(wsi, refusal.status, refusal.text, refusal.headers);
     }
-    return check_admission(options, wsi, origin);
+    int result = check_framing(wsi);
+    return result != 0 ? result : check_admission(endpoint, wsi, origin);
 }
 
 /* --- life --- */
@@ -239,24 +296,66 @@ static void on_session_idle(struct centrifuge_session *session)
     }
 }
 
-int websocket_on_established(const struct websocket_options *options, struct lws *wsi,
-                             struct websocket **slot)
+/* The request's path has been checked: one of the endpoints has it. */
+static const struct websocket_options *endpoint_of(const struct websocket_options *endpoints,
+                                                   struct lws *wsi)
+{
+    char bytes[HEADERS_MAX_BYTES];
+    struct headers texts = {.bytes = bytes, .size = sizeof(bytes)};
+    return find_endpoint(endpoints, headers_copy(&texts, wsi, WSI_TOKEN_GET_URI));
+}
+
+static struct websocket *create(const struct websocket_options *options, struct lws *wsi,
+                                const struct client_head *head)
 {
     struct websocket *ws = calloc(1, sizeof(*ws));
     if (!ws) {
-        return -1;
+        return NULL;
     }
     ws->wsi = wsi;
     ws->fd = lws_is_ssl(wsi) ? -1 : lws_get_socket_fd(wsi);
     ws->options = options;
-    struct client *client = client_create(options->hub, &transport, ws);
+    struct client *client = client_create(options->hub, choose_transport(options, head), ws);
     if (!client) {
         free(ws);
-        return -1;
+        return NULL;
     }
-    centrifuge_open(&ws->session, client, on_session_idle);
+    if (options->is_unidirectional) {
+        centrifuge_uni_open(&ws->session, client, on_session_idle);
+    } else {
+        centrifuge_open(&ws->session, client, on_session_idle);
+    }
+    return ws;
+}
+
+static void connect_at_once(struct websocket *ws, struct str request)
+{
+    if (utf8_valid(request)) {
+        centrifuge_uni_connect(&ws->session, request);
+    } else {
+        client_disconnect(ws->session.client, &disconnect_bad_request);
+    }
+}
+
+int websocket_on_established(const struct websocket_options *endpoints, struct lws *wsi,
+                             struct websocket **slot)
+{
+    const struct websocket_options *options = endpoint_of(endpoints, wsi);
+    struct client_head *head =
+        options ? client_head_read(wsi, client_wanted_headers(options->hub)) : NULL;
+    struct websocket *ws = head ? create(options, wsi, head) : NULL;
     *slot = ws;
-    return 0;
+    if (ws && head->forwarded.len > 0) {
+        client_set_headers(ws->session.client, buf_str(&head->forwarded));
+    }
+    if (ws && options->is_unidirectional) {
+        struct str request = client_head_argument(head, STR("cf_connect"));
+        if (request.len > 0) {
+            connect_at_once(ws, request);
+        }
+    }
+    client_head_destroy(head);
+    return ws ? 0 : -1;
 }
 
 void websocket_on_closed(struct websocket **slot)
@@ -270,7 +369,9 @@ void websocket_on_closed(struct websocket **slot)
     ws->wsi = NULL;
     reading_forget(&ws->stop);
     free_message(ws);
-    if (centrifuge_close(&ws->session)) {
+    bool is_over = ws->options->is_unidirectional ? centrifuge_uni_close(&ws->session)
+                                                  : centrifuge_close(&ws->session);
+    if (is_over) {
         free(ws);
     }
 }
@@ -298,6 +399,10 @@ static void receive_message(struct websocket *ws, struct str message)
         end_with(ws, &close_not_utf8);
         return;
     }
+    if (ws->options->is_unidirectional) {
+        centrifuge_uni_connect(&ws->session, message);
+        return;
+    }
     centrifuge_receive(&ws->session, message);
     bool is_far_ahead = centrifuge_waiting_bytes(&ws->session) > WAITING_PAUSE_BYTES;
     if (is_far_ahead && !ws->stop) {
@@ -322,6 +427,9 @@ int websocket_on_receive(struct websocket *ws, struct str piece)
 {
     if (!ws || ws->is_closing || ws->why) {
         return 0; /* on its way out: what still comes is not heard */
+    }
+    if (ws->options->is_unidirectional && (ws->session.is_busy || ws->session.is_authenticated)) {
+        return 0; /* only its first message is asked for */
     }
     size_t so_far = ws->message ? ws->message->len : 0;
     size_t announced = lws_remaining_packet_payload(ws->wsi);
@@ -349,26 +457,54 @@ int websocket_on_receive(struct websocket *ws, struct str piece)
 
 /* --- writing and closing --- */
 
+static void append_close(struct buf *out, const struct disconnect *why)
+{
+    struct str reason = str_head(str_of(why->reason), REASON_MAX_BYTES);
+    buf_append_char(out, (char)FIRST_BYTE_CLOSE);
+    buf_append_char(out, (char)(2 + reason.len));
+    buf_append_char(out, (char)(why->code >> 8));
+    buf_append_char(out, (char)(why->code & 0xff));
+    buf_append(out, reason);
+}
+
+/* out has room for the frame's header in front: how many bytes of it are used. */
+static size_t append_disconnect(const struct websocket *ws, const struct disconnect *why,
+                                struct buf *out)
+{
+    const struct wire_format *format = client_wire_format(ws->session.client);
+    size_t start = out->len;
+    buf_append(out, format->before);
+    format->disconnect(format, out, why);
+    buf_append(out, format->after);
+    return buf_failed(out)
+               ? 0
+               : write_header(FIRST_BYTE_TEXT, (unsigned char *)out->ptr + start, out->len - start);
+}
+
 /* By hand: Debian's libwebsockets closes twice when WRITEABLE returns -1 on libuv (a test of its
  * own that _DEBUG leaves in lws_service_fd_tsi()), and the second time cuts the connection before
  * its Close frame is sent. Written as raw bytes, because it refuses frames once the peer has sent
  * its Close. */
 static bool send_close(struct websocket *ws, const struct disconnect *why)
 {
-    unsigned char text[LWS_PRE + 4 + REASON_MAX_BYTES];
-    unsigned char *frame = text + LWS_PRE;
-    size_t len = strlen(why->reason);
-    len = len > REASON_MAX_BYTES ? REASON_MAX_BYTES : len;
-    frame[0] = 0x88; /* final, opcode 8 */
-    frame[1] = (unsigned char)(2 + len);
-    frame[2] = (unsigned char)(why->code >> 8);
-    frame[3] = (unsigned char)(why->code & 0xff);
-    memcpy(frame + 4, why->reason, len);
-    if (lws_write(ws->wsi, frame, 4 + len, LWS_WRITE_HTTP) < 0) {
-        return false;
+    static const char headroom[LWS_PRE + FRAME_HEADROOM];
+    struct buf text;
+    buf_init(&text, GOODBYE_MAX_BYTES);
+    buf_append(&text, (struct str){headroom, sizeof(headroom)});
+    size_t n_header = 0;
+    if (ws->options->pushes_disconnect &&
+        why->code >= 3000) { /* the hub's words, not WebSocket's */
+        n_header = append_disconnect(ws, why, &text);
     }
-    lws_set_timeout(ws->wsi, PENDING_TIMEOUT_CLOSE_ACK, CLOSE_ACK_S);
-    return true;
+    append_close(&text, why);
+    size_t start = sizeof(headroom) - n_header;
+    bool is_sent = !buf_failed(&text) && lws_write(ws->wsi, (unsigned char *)text.ptr + start,
+                                                   text.len - start, LWS_WRITE_HTTP) >= 0;
+    buf_release(&text);
+    if (is_sent) {
+        lws_set_timeout(ws->wsi, PENDING_TIMEOUT_CLOSE_ACK, CLOSE_ACK_S);
+    }
+    return is_sent;
 }
 
 /* What RFC 6455 section 7.4 lets a peer say. */
@@ -392,6 +528,14 @@ static const struct disconnect *close_is_broken(struct str body)
     return utf8_valid(str_tail(body, 2)) ? NULL : &close_not_utf8;
 }
 
+void websocket_on_pong(struct websocket *ws)
+{
+    if (ws && !ws->is_closing && client_transport(ws->session.client)->ping) {
+        /* One that answers no ping is allowed (RFC 6455 section 5.5.3). */
+        (void)!client_pong(ws->session.client);
+    }
+}
+
 int websocket_on_writeable(struct websocket *ws)
 {
     if (!ws || ws->is_closing) {
@@ -407,6 +551,10 @@ int websocket_on_writeable(struct websocket *ws)
         return 0;
     }
     if (!ws->why) {
+        return 0;
+    }
+    if (ws->options->closes_at_once) {
+        cut(ws);
         return 0;
     }
     ws->is_closing = true;

@@ -15,11 +15,19 @@ static struct world *the_world(void)
     static struct world *world;
     if (!world) {
         world = world_create(&(struct world_options){
-            .client = "{\"insecure\":true,\"queue_max_size\":4096,"
+            .client = "{\"insecure\":true,\"queue_max_size\":4096,\"channel_limit\":4,"
+                      "\"insecure_skip_token_signature_verify\":true,"
+                      "\"subscribe_to_user_personal_channel\":{\"enabled\":true},"
                       "\"token\":{\"hmac_secret_key\":\"secret\"}}",
-            .channel = "{\"without_namespace\":{\"presence\":true},\"namespaces\":["
+            .channel = "{\"without_namespace\":{\"presence\":true,\"join_leave\":true,"
+                       "\"allow_tags_filter\":true,\"allowed_delta_types\":[\"fossil\"],"
+                       "\"delta_publish\":true},\"namespaces\":["
                        "{\"name\":\"kept\",\"history_size\":10,\"history_ttl\":\"1h\","
-                       "\"force_recovery\":true,\"presence\":true}]}"});
+                       "\"force_recovery\":true,\"presence\":true,\"allow_tags_filter\":true,"
+                       "\"allowed_delta_types\":[\"fossil\"],\"delta_publish\":true,"
+                       "\"force_push_join_leave\":true,\"join_leave\":true},"
+                       "{\"name\":\"name\",\"channel_regex\":\"^[a-z]+$\","
+                       "\"allow_user_limited_channels\":true}]}"});
     }
     return world;
 }
@@ -65,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     speaker_open(&s, w);
     if (flags & IS_CONNECTED) {
         say(&s, "{\"connect\":{},\"id\":1}");
+        WAIT_FOR(w, !s.session.is_busy);
     }
     s.peer.is_blocked = flags & IS_BLOCKED;
     if (size > 1) {

@@ -5,11 +5,13 @@
 
 #include "protocols/centrifuge_commands.h"
 #include "protocols/centrifuge_frames.h"
+#include "protocols/centrifuge_pushes.h"
 #include "tests/unit/hub/world.h"
 
 static const struct client_transport json_transport = {
     .name = "test",
-    .format = &centrifuge_format,
+    .format = &centrifuge_websocket_format,
+    .pongs = true,
     .send = peer_send,
     .can_send = peer_can_send,
     .close = peer_close,

@@ -50,19 +50,21 @@ static int teardown(void **state)
     return 0;
 }
 
-static void connected(struct speaker *s, struct world *w)
-{
-    speaker_open(s, w);
-    say(s, CONNECT);
-    assert_int_equal(s->peer.n_messages, 1);
-    assert_non_null(strstr(peer_text(&s->peer), "{\"id\":1,\"connect\":{\"client\":"));
-    peer_forget(&s->peer);
-}
-
 /* Until what was asked for is answered. */
 static void finish(struct speaker *s)
 {
     WAIT_FOR(s->peer.world, !s->session.is_busy && !s->session.waiting);
+}
+
+static void connected(struct speaker *s, struct world *w)
+{
+    speaker_open(s, w);
+    say(s, CONNECT);
+    finish(s);
+    assert_int_equal(s->peer.n_messages, 1);
+    assert_non_null(strstr(peer_text(&s->peer), "{\"id\":1,\"connect\":{\"client\":"));
+    peer_forget(&s->peer);
+    s->n_idle = 0;
 }
 
 static void check_said(struct speaker *s, const char *expected)
@@ -89,7 +91,10 @@ static void a_frame_of_commands_is_answered_in_order(void **state)
                     "{\"publish\":{\"channel\":\"a\",\"data\":[1.0]},\"id\":3}\n"
                     "{\"presence_stats\":{\"channel\":\"a\"},\"id\":4}\n"
                     "{\"unsubscribe\":{\"channel\":\"a\"},\"id\":5}\n");
-    assert_int_equal(s.peer.n_messages, 1); /* the reply to connect does not wait for the rest */
+    WAIT_FOR(s.peer.world, s.peer.n_messages > 0);
+    const char *first = peer_text(&s.peer);
+    assert_memory_equal(first, "{\"id\":1,\"connect\":", 18);
+    assert_int_equal(strchr(first, '\n')[1], '\0'); /* it does not wait for the rest */
     peer_forget(&s.peer);
     finish(&s);
     const char *text = peer_text(&s.peer);
@@ -200,6 +205,7 @@ static void check_ends(struct world *w, const char *first, struct str message,
     speaker_open(&s, w);
     if (first) {
         say(&s, first);
+        finish(&s);
     }
     peer_forget(&s.peer);
     say_str(&s, message);
@@ -245,6 +251,9 @@ static void what_is_no_command(void **state)
         {"{\"unknown\":{},\"id\":1}", 21},
         {"{\"ping\":{},\"id\":1}", 18},
         {"{\"connect\":{\"token\":\"a\",\"token\":\"b\"},\"id\":1}", 44},
+        {"{\"connect\":{\"name\":1},\"id\":1}", 29},
+        {"{\"connect\":{\"headers\":[]},\"id\":1}", 33},
+        {"{\"connect\":{\"subs\":[]},\"id\":1}", 30},
     };
     for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
         check_ends(w, NULL, messages[i], &disconnect_bad_request);
@@ -272,6 +281,14 @@ static void wrong_members_of_commands(void **state)
         "{\"subscribe\":{\"channel\":\"a\",\"offset\":\"1\"},\"id\":2}",
         "{\"subscribe\":{\"channel\":\"a\",\"epoch\":1},\"id\":2}",
         "{\"subscribe\":{\"channel\":\"a\",\"channel\":\"b\"},\"id\":2}",
+        "{\"subscribe\":{\"channel\":\"a\",\"token\":{}},\"id\":2}",
+        "{\"subscribe\":{\"channel\":\"a\",\"delta\":\"xdelta\"},\"id\":2}",
+        "{\"subscribe\":{\"channel\":\"a\",\"tf\":[]},\"id\":2}",
+        "{\"subscribe\":{\"channel\":\"a\",\"type\":\"0\"},\"id\":2}",
+        "{\"sub_refresh\":{\"token\":\"a\"},\"id\":2}",
+        "{\"sub_refresh\":{\"channel\":\"a\",\"token\":1},\"id\":2}",
+        "{\"rpc\":{\"method\":1},\"id\":2}",
+        "{\"rpc\":[],\"id\":2}",
         "{\"unsubscribe\":{},\"id\":2}",
         "{\"unsubscribe\":{\"channel\":[]},\"id\":2}",
         "{\"publish\":{\"channel\":\"a\"},\"id\":2}",
@@ -326,6 +343,12 @@ static void errors_of_commands(void **state)
         "{\"id\":2,\"error\":{\"code\":108,\"message\":\"not available\"}}\n");
     ask(&s, "{\"sub_refresh\":{\"channel\":\"x\"},\"id\":3}",
         "{\"id\":3,\"error\":{\"code\":103,\"message\":\"permission denied\"}}\n");
+    ask(&s, "{\"subscribe\":{\"channel\":\"kept:a\",\"type\":1},\"id\":3}",
+        "{\"id\":3,\"error\":{\"code\":103,\"message\":\"permission denied\"}}\n");
+    ask(&s, "{\"subscribe\":{\"channel\":\"kept:a\",\"token\":\"a.b.c\"},\"id\":3}",
+        "{\"id\":3,\"error\":{\"code\":103,\"message\":\"permission denied\"}}\n");
+    ask(&s, "{\"subscribe\":{\"channel\":\"kept:a\",\"tf\":{}},\"id\":3}",
+        "{\"id\":3,\"error\":{\"code\":107,\"message\":\"bad request\"}}\n");
     ask(&s, "{\"subscribe\":{\"channel\":\"other:a\"},\"id\":4}",
         "{\"id\":4,\"error\":{\"code\":102,\"message\":\"unknown channel\"}}\n");
     ask(&s, "{\"subscribe\":{\"channel\":\"closed:a\"},\"id\":5}",
@@ -447,6 +470,9 @@ static void the_connection_goes_while_a_command_is_under_way(void **state)
         "{\"subscribe\":{\"channel\":\"kept:a\"},\"id\":2}",
         "{\"publish\":{\"channel\":\"a\",\"data\":1},\"id\":2}",
         "{\"history\":{\"channel\":\"kept:a\"},\"id\":2}",
+        "{\"refresh\":{\"token\":\"a.b.c\"},\"id\":2}",
+        "{\"sub_refresh\":{\"channel\":\"a\",\"token\":\"a.b.c\"},\"id\":2}",
+        "{\"rpc\":{\"method\":\"a\"},\"id\":2}",
     };
     for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
         struct speaker s;
@@ -463,6 +489,12 @@ static void the_connection_goes_while_a_command_is_under_way(void **state)
     struct speaker s;
     connected(&s, w);
     assert_true(speaker_close(&s));
+    speaker_release(&s);
+    speaker_open(&s, w);
+    say(&s, CONNECT);
+    assert_false(speaker_close(&s));
+    WAIT_FOR(w, s.n_idle == 1);
+    assert_int_equal(s.peer.n_messages, 0);
     speaker_release(&s);
 }
 

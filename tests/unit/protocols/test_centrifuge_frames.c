@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The exact texts of the Centrifugo JSON protocol: order, omitted zeros, payloads untouched. */
+/* The exact texts of replies of the Centrifugo JSON protocol: order, omitted zeros, payloads
+ * untouched. */
 #include "protocols/centrifuge_frames.h"
 
 #include <setjmp.h>
@@ -41,27 +42,6 @@ static int teardown(void **state)
     return 0;
 }
 
-static void pushes(void **state)
-{
-    (void)state;
-    struct publication p = {.data = STR("{\"n\": 1.10}")};
-    centrifuge_format.publication(&out, STR("news"), &p);
-    check_text("{\"push\":{\"channel\":\"news\",\"pub\":{\"data\":{\"n\": 1.10}}}}");
-    p.offset = 18446744073709551615u;
-    p.info = STR("{\"user\":\"u\",\"client\":\"c\"}");
-    p.tags = STR("{\"k\":\"v\"}");
-    centrifuge_format.publication(&out, STR("a\"\\b"), &p);
-    check_text("{\"push\":{\"channel\":\"a\\\"\\\\b\",\"pub\":{\"data\":{\"n\": 1.10},"
-               "\"info\":{\"user\":\"u\",\"client\":\"c\"},\"offset\":18446744073709551615,"
-               "\"tags\":{\"k\":\"v\"}}}}");
-    centrifuge_format.unsubscribe(&out, STR("ch"), &unsubscribe_insufficient_state);
-    check_text("{\"push\":{\"channel\":\"ch\",\"unsubscribe\":{\"code\":2500,"
-               "\"reason\":\"insufficient state\"}}}");
-    assert_true(str_eq(centrifuge_format.ping, STR("{}")));
-    assert_int_equal(centrifuge_format.separator, '\n');
-    assert_true(centrifuge_format.index < WIRE_FORMATS_MAX);
-}
-
 static void errors_and_empty_results(void **state)
 {
     (void)state;
@@ -82,7 +62,7 @@ static void connect_and_refresh(void **state)
     char expected[300];
     peer_connect(&p, w);
     client_id(p.client, uuid);
-    centrifuge_write_connect(&out, 1, p.client, &(struct connect_result){.ttl_s = 0});
+    centrifuge_write_connect(&out, 1, p.client, &(struct connect_result){.ttl_s = 0}, NULL);
     snprintf(expected, sizeof(expected),
              "{\"id\":1,\"connect\":{\"client\":\"%s\",\"version\":\"Belfry 0.0.1\",\"ping\":25,"
              "\"pong\":true}}",
@@ -90,7 +70,7 @@ static void connect_and_refresh(void **state)
     check_text(expected);
     w->client_options.ping_interval_ms = 1500;
     centrifuge_write_connect(&out, 1, p.client,
-                             &(struct connect_result){.expires = true, .ttl_s = 60});
+                             &(struct connect_result){.expires = true, .ttl_s = 60}, NULL);
     snprintf(expected, sizeof(expected),
              "{\"id\":1,\"connect\":{\"client\":\"%s\",\"version\":\"Belfry 0.0.1\","
              "\"expires\":true,\"ttl\":60,\"ping\":2,\"pong\":true}}",
@@ -189,7 +169,6 @@ static void a_refused_presence_writes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(pushes, setup, teardown),
         cmocka_unit_test_setup_teardown(errors_and_empty_results, setup, teardown),
         cmocka_unit_test_setup_teardown(connect_and_refresh, setup, teardown),
         cmocka_unit_test_setup_teardown(subscribe_results, setup, teardown),

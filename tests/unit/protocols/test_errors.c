@@ -20,6 +20,7 @@ static void every_status_has_its_code(void **state)
     } expected[] = {
         {STATUS_NO_MEMORY, 100, "internal server error", true},
         {STATUS_INVALID, 107, "bad request", false},
+        {STATUS_WRONG_FORMAT, 107, "bad request", false},
         {STATUS_TOO_LARGE, 107, "bad request", false},
         {STATUS_NOT_FOUND, 102, "unknown channel", false},
         {STATUS_UNKNOWN_CHANNEL, 102, "unknown channel", false},
@@ -33,15 +34,17 @@ static void every_status_has_its_code(void **state)
         {STATUS_IO, 100, "internal server error", true},
         {STATUS_CORRUPT, 100, "internal server error", true},
         {STATUS_UNAUTHORIZED, 101, "unauthorized", false},
+        {STATUS_NO_METHOD, 104, "method not found", false},
+        {STATUS_OVER, 110, "expired", false},
+        {STATUS_CONNECT, 100, "internal server error", true},
         {STATUS_INTERNAL, 100, "internal server error", true},
     };
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
-        const struct protocol_error *error = protocol_error_of(expected[i].status);
+        const struct client_error *error = protocol_error_of(expected[i].status);
         assert_int_equal(error->code, expected[i].code);
         assert_string_equal(error->message, expected[i].message);
         assert_int_equal(error->is_temporary, expected[i].is_temporary);
     }
-    assert_int_equal(error_method_not_found.code, 104);
 }
 
 int main(void)

@@ -98,12 +98,28 @@ static void content_length_is_digits_only(void **state)
     check_length(STR_EMPTY, false, 0);
 }
 
+static void a_reply_without_an_end(void **state)
+{
+    (void)state;
+    struct buf out;
+    buf_init(&out, 1000);
+    struct http_reply reply = {
+        .status = 200, .content_type = "text/event-stream", .headers = "Pragma: no-cache\r\n"};
+    http_write_endless_head(&out, &reply);
+    buf_append_char(&out, '\0');
+    assert_true(str_starts_with(buf_str(&out), STR("HTTP/1.1 200 OK\r\nDate: ")));
+    const char *rest = strstr(out.ptr, "GMT\r\n");
+    assert_non_null(rest);
+    assert_string_equal(rest, "GMT\r\nContent-Type: text/event-stream\r\n"
+                              "Pragma: no-cache\r\nConnection: close\r\n\r\n");
+    buf_release(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_reply_with_a_body),
-        cmocka_unit_test(a_reply_without_a_body),
-        cmocka_unit_test(status_lines),
+        cmocka_unit_test(a_reply_with_a_body),           cmocka_unit_test(a_reply_without_a_body),
+        cmocka_unit_test(a_reply_without_an_end),        cmocka_unit_test(status_lines),
         cmocka_unit_test(content_length_is_digits_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The section http_server.tls: its defaults, the environment, and files that are looked at only
- * when they will be used. Good pairs and everything that is spoken are in e2e/tls.test.mjs. */
+ * when they will be used. Good pairs and everything that is spoken are in e2e/tls.test.mjs. Then
+ * the endpoints: defaults, and which paths they may have beside each other. */
 #include "protocols/server_options.h"
 
 #include <setjmp.h>
@@ -106,6 +107,113 @@ static void the_environment_overrides(void **state)
     unsetenv("BELFRY_TLS_CERT_PEM_FILE");
 }
 
+/* --- endpoints --- */
+
+static void check_stream(const struct config_shape *shape, const char *path)
+{
+    struct stream_options options;
+    struct config_errors errors;
+    assert_int_equal(config_read(STR("{}"), shape, &options, &errors), STATUS_OK);
+    config_errors_release(&errors);
+    assert_false(options.enabled);
+    assert_string_equal(options.handler_prefix, path);
+    assert_int_equal(options.max_request_body_size, 65536);
+    config_release(shape, &options);
+}
+
+static void streams_are_off_by_default(void **state)
+{
+    (void)state;
+    check_stream(&http_stream_options_shape, "/connection/http_stream");
+    check_stream(&sse_options_shape, "/connection/sse");
+    check_stream(&uni_http_stream_options_shape, "/connection/uni_http_stream");
+    check_stream(&uni_sse_options_shape, "/connection/uni_sse");
+}
+
+static void a_path_must_be_one_and_free(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"",       "/",    "sse",     "/api",    "/api/sse",
+                                        "/a?b=c", "/a b", "/demo/x", "/health", "/#"};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        char text[100];
+        snprintf(text, sizeof(text), "{\"handler_prefix\": \"%s\"}", wrong[i]);
+        struct stream_options options;
+        struct config_errors errors;
+        enum status status = config_read(str_of(text), &sse_options_shape, &options, &errors);
+        assert_int_equal(status, STATUS_INVALID);
+        assert_non_null(strstr(errors.texts[0], "a path that begins with /"));
+        config_errors_release(&errors);
+        config_release(&sse_options_shape, &options);
+    }
+}
+
+static void check_whole(struct config_reader *reader, void *object)
+{
+    server_options_check(reader, object);
+}
+
+#define SECTION(name, shape_)                                                                      \
+    {                                                                                              \
+        .key = #name, .type = CONFIG_OBJECT, .offset = offsetof(struct server_options, name),      \
+        .shape = &(shape_), .doc = ""                                                              \
+    }
+static const struct config_field whole_fields[] = {
+    SECTION(websocket, websocket_options_shape),
+    SECTION(http_stream, http_stream_options_shape),
+    SECTION(sse, sse_options_shape),
+    SECTION(emulation, emulation_options_shape),
+    SECTION(uni_websocket, uni_websocket_options_shape),
+    SECTION(uni_http_stream, uni_http_stream_options_shape),
+    SECTION(uni_sse, uni_sse_options_shape),
+    SECTION(prometheus, prometheus_options_shape),
+};
+static const struct config_shape whole = {
+    .size = sizeof(struct server_options),
+    .fields = whole_fields,
+    .n_fields = sizeof(whole_fields) / sizeof(whole_fields[0]),
+    .check = check_whole,
+};
+
+/* expected: the only error; NULL: there is none. */
+static void check_paths(const char *text, const char *expected)
+{
+    struct server_options options = {.demo.enabled = false};
+    struct config_errors errors;
+    enum status status = config_read(str_of(text), &whole, &options, &errors);
+    assert_int_equal(errors.n_texts, expected ? 1 : 0);
+    if (expected) {
+        assert_int_equal(status, STATUS_INVALID);
+        assert_string_equal(errors.texts[0], expected);
+    }
+    config_errors_release(&errors);
+    config_release(&whole, &options);
+}
+
+static void open_endpoints_have_different_paths(void **state)
+{
+    (void)state;
+    check_paths("{}", NULL);
+    check_paths("{\"sse\": {\"enabled\": true, \"handler_prefix\": \"/connection/websocket\"}}",
+                "sse: /connection/websocket is not a handler_prefix other than "
+                "websocket.handler_prefix");
+    check_paths("{\"sse\": {\"enabled\": true, \"handler_prefix\": \"/emulation\"}}",
+                "emulation: /emulation is not a handler_prefix other than sse.handler_prefix");
+    check_paths("{\"prometheus\": {\"enabled\": true, \"handler_prefix\": \"/p\"},"
+                "\"uni_sse\": {\"enabled\": true, \"handler_prefix\": \"/p\"}}",
+                "prometheus: /p is not a handler_prefix other than uni_sse.handler_prefix");
+}
+
+static void closed_endpoints_take_no_path(void **state)
+{
+    (void)state;
+    check_paths("{\"sse\": {\"handler_prefix\": \"/connection/websocket\"}}", NULL);
+    check_paths("{\"websocket\": {\"disabled\": true},"
+                "\"sse\": {\"enabled\": true, \"handler_prefix\": \"/connection/websocket\"}}",
+                NULL);
+    check_paths("{\"uni_sse\": {\"enabled\": true, \"handler_prefix\": \"/emulation\"}}", NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +223,10 @@ int main(void)
         cmocka_unit_test(files_are_opened),
         cmocka_unit_test(a_long_name_leaves_the_reason),
         cmocka_unit_test(the_environment_overrides),
+        cmocka_unit_test(streams_are_off_by_default),
+        cmocka_unit_test(a_path_must_be_one_and_free),
+        cmocka_unit_test(open_endpoints_have_different_paths),
+        cmocka_unit_test(closed_endpoints_take_no_path),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* Unit api_clients reads what backends want done to the connections of a user, and calls the hub.
+ */
+#include "protocols/api_clients.h"
+
+#include <stdio.h>
+
+#include "protocols/api_reply.h"
+
+#define REASON_MAX_BYTES 123 /* of a WebSocket Close frame */
+
+static bool read_selector(struct api_params *p, struct client_selector *who)
+{
+    return api_text(p, "user", &who->user) &&
+           (who->user.len > 0 || api_complain(p, "user", "the name of a user")) &&
+           api_text(p, "client", &who->client) && api_text(p, "session", &who->session);
+}
+
+static void reply_empty(struct http_request *request)
+{
+    struct buf body = api_begin_result();
+    buf_literal(&body, "{}");
+    api_reply_result(request, &body);
+}
+
+static void refuse(struct http_request *request, const struct api_params *p)
+{
+    api_reply_error(request, STATUS_INVALID, p->wrong);
+}
+
+static const char *detail_of(enum status status)
+{
+    switch (status) {
+    case STATUS_UNKNOWN_CHANNEL: return "the namespace of this channel is not configured";
+    case STATUS_INVALID:
+        return "channel: expected a name that channel.max_length and its namespace allow";
+    default: return "";
+    }
+}
+
+static void controlled(void *arg, enum status status, const char *detail)
+{
+    if (status == STATUS_OK) {
+        reply_empty(arg);
+    } else {
+        api_reply_error(arg, status, *detail ? detail : detail_of(status));
+    }
+}
+
+/* --- subscribe --- */
+
+static bool read_since(struct api_params *p, struct control_subscribe *c)
+{
+    struct str since;
+    struct str value = STR_EMPTY;
+    struct str epoch = STR_EMPTY;
+    if (!api_object(p, "recover_since", &since)) {
+        return false;
+    }
+    c->recover = since.len > 0;
+    if (!c->recover) {
+        return true;
+    }
+    if (!api_u64(p, since, "offset", &c->since.offset)) {
+        return api_complain(p, "recover_since.offset", "a whole number, not negative");
+    }
+    if (json_member(since, STR("epoch"), &value) &&
+        !api_decode(p, "recover_since.epoch", value, &epoch)) {
+        return false;
+    }
+    if (epoch.len >= sizeof(c->since.epoch)) {
+        return api_complain(p, "recover_since.epoch", "an epoch of this hub's");
+    }
+    if (epoch.len > 0) {
+        memcpy(c->since.epoch, epoch.ptr, epoch.len);
+    }
+    return true;
+}
+
+static bool read_grant(struct api_params *p, struct subscription_grant *grant)
+{
+    const char *wrong = "";
+    enum status status = subscription_grant_read(p->object, grant, &wrong);
+    return status == STATUS_OK ||
+           api_complain(p, wrong, "what a subscription token may say under this name");
+}
+
+void api_subscribe(struct hub *hub, struct api_params *p, struct http_request *request)
+{
+    struct control_subscribe c = {.recover = false};
+    if (!read_selector(p, &c.who) || !api_text(p, "channel", &c.channel) ||
+        !(c.channel.len > 0 || api_complain(p, "channel", "the name of a channel")) ||
+        !read_since(p, &c) || !read_grant(p, &c.grant)) {
+        refuse(request, p);
+        return;
+    }
+    hub_subscribe(hub, &c, controlled, request);
+    subscription_grant_release(&c.grant);
+}
+
+/* --- unsubscribe, disconnect, refresh --- */
+
+void api_unsubscribe(struct hub *hub, struct api_params *p, struct http_request *request)
+{
+    struct client_selector who = {.user = STR_EMPTY};
+    struct str channel;
+    if (!read_selector(p, &who) || !api_text(p, "channel", &channel)) {
+        refuse(request, p);
+        return;
+    }
+    controlled(request, hub_unsubscribe(hub, &who, channel), "");
+}
+
+static bool read_goodbye(struct api_params *p, uint64_t *ret_code, struct str *ret_reason)
+{
+    struct str object;
+    struct str value = STR_EMPTY;
+    *ret_code = 0;
+    *ret_reason = STR_EMPTY;
+    if (!api_object(p, "disconnect", &object)) {
+        return false;
+    }
+    if (object.len == 0) {
+        return true;
+    }
+    bool is_code = api_u64(p, object, "code", ret_code) && *ret_code >= 3000 && *ret_code <= 4999;
+    if (!is_code) {
+        return api_complain(p, "disconnect.code", "3000 to 4999");
+    }
+    if (json_member(object, STR("reason"), &value) &&
+        !api_decode(p, "disconnect.reason", value, ret_reason)) {
+        return false;
+    }
+    return ret_reason->len <= REASON_MAX_BYTES ||
+           api_complain(p, "disconnect.reason", "at most 123 bytes");
+}
+
+static bool read_whitelist(struct api_params *p, struct str *ret_list)
+{
+    struct str list = api_value(p, "whitelist");
+    bool is_none = list.len == 0 || str_eq(list, STR("null"));
+    *ret_list = is_none ? STR_EMPTY : list;
+    return is_none || json_kind(list) == JSON_KIND_ARRAY ||
+           api_complain(p, "whitelist", "a list of client ids");
+}
+
+void api_disconnect(struct hub *hub, struct api_params *p, struct http_request *request)
+{
+    struct client_selector who = {.user = STR_EMPTY};
+    uint64_t code;
+    struct str reason;
+    struct str whitelist;
+    if (!read_selector(p, &who) || !read_whitelist(p, &whitelist) ||
+        !read_goodbye(p, &code, &reason)) {
+        refuse(request, p);
+        return;
+    }
+    hub_disconnect(hub, &who, whitelist, (uint32_t)code, reason);
+    reply_empty(request);
+}
+
+void api_refresh(struct hub *hub, struct api_params *p, struct http_request *request)
+{
+    struct client_selector who = {.user = STR_EMPTY};
+    bool expired;
+    int64_t expire_at;
+    if (!read_selector(p, &who) || !api_bool(p, "expired", &expired) ||
+        !api_i64(p, "expire_at", &expire_at) ||
+        !(expire_at >= 0 || api_complain(p, "expire_at", "seconds since 1970"))) {
+        refuse(request, p);
+        return;
+    }
+    hub_refresh(hub, &who, expired, expire_at, api_value(p, "info"));
+    reply_empty(request);
+}
