@@ -15,6 +15,7 @@ function options(server, { ownChannels = false }) {
     "publish-path": server.publishPath,
     key: server.key,
     pids: server.pids().join(","),
+    tokens: server.tokens,
   };
   return [
     ...Object.entries(named).flatMap(([key, value]) => (value ? [`--${key}`, value] : [])),

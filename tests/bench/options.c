@@ -3,15 +3,22 @@
 #include "tests/bench/options.h"
 
 #include <getopt.h>
+#include <stdio.h>
 
 #include "tests/bench/cli.h"
 
 static const char usage[] =
     "bench-load --protocol belfry|websocket|socketio|nats|redis --port N [--tls] [--path P]\n"
     "    [--channel NAME] [--own-channels] [--publish-path P] [--key K] [--pids 12,34]\n"
-    "    [--window 256] [--sockbuf BYTES]";
+    "    [--window 256] [--sockbuf BYTES] [--tokens FILE]";
+
+#define TOKENS_MAX_BYTES ((size_t)64 << 20)
 
 static struct options known;
+
+/* The lines of a file. */
+static struct str tokens[OPTIONS_CLIENTS_MAX];
+static size_t n_tokens;
 
 const struct options *options(void)
 {
@@ -29,6 +36,34 @@ void options_channel(struct buf *out, size_t index)
     }
 }
 
+struct str options_token(size_t index)
+{
+    if (n_tokens == 0) {
+        return STR_EMPTY;
+    }
+    if (index >= n_tokens) {
+        fail("there are only %zu tokens", n_tokens);
+    }
+    return tokens[index];
+}
+
+static void read_tokens(const char *path)
+{
+    static char bytes[TOKENS_MAX_BYTES]; /* they are pointed into until the end */
+    FILE *file = fopen(path, "re");
+    size_t len = file ? fread(bytes, 1, sizeof(bytes), file) : 0;
+    if (!file || len == 0 || len == sizeof(bytes)) {
+        fail("%s: expected lines with a token each", path);
+    }
+    (void)fclose(file);
+    struct str rest = {bytes, len};
+    while (rest.len > 0 && n_tokens < OPTIONS_CLIENTS_MAX) {
+        ptrdiff_t end = str_find(rest, '\n');
+        tokens[n_tokens++] = end < 0 ? rest : str_head(rest, (size_t)end);
+        rest = end < 0 ? STR_EMPTY : str_tail(rest, (size_t)end + 1);
+    }
+}
+
 static void take(int option, const char *value)
 {
     switch (option) {
@@ -41,6 +76,7 @@ static void take(int option, const char *value)
     case 'u': known.publish_path = value; break;
     case 'k': known.key = value; break;
     case 'i': known.pids = value; break;
+    case 'f': read_tokens(value); break;
     case 'w': known.window = cli_number(value, OPTIONS_CLIENTS_MAX); break;
     case 's': known.link.receive_buffer_bytes = (int)cli_number(value, 1u << 30); break;
     default: fail("%s", usage);
@@ -60,6 +96,7 @@ void options_read(int argc, char **argv)
                                           {"pids", required_argument, NULL, 'i'},
                                           {"window", required_argument, NULL, 'w'},
                                           {"sockbuf", required_argument, NULL, 's'},
+                                          {"tokens", required_argument, NULL, 'f'},
                                           {NULL, 0, NULL, 0}};
     known = (struct options){.channel = "bench:1", .key = "", .pids = "", .window = 256};
     for (int c; (c = getopt_long(argc, argv, "", names, NULL)) != -1;) {

@@ -28,6 +28,10 @@ struct options {
 void options_read(int argc, char **argv);
 const struct options *options(void);
 
+/* The connection token of the client with this index: its line in the file of --tokens; empty
+ * without. */
+struct str options_token(size_t index);
+
 /* The channel of the client with this index replaces what is in out. */
 void options_channel(struct buf *out, size_t index);
 

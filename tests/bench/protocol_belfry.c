@@ -26,9 +26,15 @@ static void send_commands(struct client *c)
 {
     struct buf channel, commands;
     buf_init(&channel, 256);
-    buf_init(&commands, 1024);
+    buf_init(&commands, 32768);
     options_channel(&channel, c->index);
-    buf_literal(&commands, "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":");
+    buf_literal(&commands, "{\"id\":1,\"connect\":{");
+    struct str token = options_token(c->index);
+    if (token.len > 0) {
+        buf_literal(&commands, "\"token\":");
+        json_append_string(&commands, token);
+    }
+    buf_literal(&commands, "}}\n{\"id\":2,\"subscribe\":{\"channel\":");
     json_append_string(&commands, buf_str(&channel));
     buf_literal(&commands, "}}");
     if (buf_failed(&channel) || buf_failed(&commands)) {

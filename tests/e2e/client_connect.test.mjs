@@ -112,8 +112,6 @@ describe('with a token', { concurrency: true }, () => {
     'with other claims than were signed': `${header}.${forged}.${signature}`,
     'of alg none': makeToken(good, { alg: 'none' }),
     'of alg none with a signature': `${makeToken(good, { alg: 'none' })}${signature}`,
-    'signed with HS512': makeToken(good, { alg: 'HS512' }),
-    'signed with HS384': makeToken(good, { alg: 'HS384' }),
     'without its signature': `${header}.${payload}.`,
     'with a short signature': `${header}.${payload}.${signature.slice(0, -4)}`,
     'of two parts': `${header}.${payload}`,

@@ -362,7 +362,7 @@ describe('the end', { concurrency: true }, () => {
   test('a command and a Close in one segment: first the reply, then the Close', async t => {
     const hub = await start(t);
     const ws = await openRawClient(hub);
-    ws.write(Buffer.concat([frame(rpc(2)), closeFrame(1000)]));
+    ws.write(Buffer.concat([frame('{"id":2,"unsubscribe":{"channel":"a"}}'), closeFrame(1000)]));
     assert.equal(JSON.parse(await ws.text()).id, 2);
     assert.equal((await ws.close()).code, 1000);
     await ws.closed;

@@ -12,6 +12,7 @@ const REST_SECONDS = 5; // without pings; Redis takes that long to let go of its
 const { belfry, nchan, variant } = systems;
 const SYSTEMS = [
   belfry,
+  variant(belfry, "belfry-tokens", "belfry, with tokens", { tokens: MANY }),
   variant(belfry, "belfry-tls", "belfry, TLS", { tls: true }),
   nchan,
   variant(nchan, "nchan-tls", "Nchan, TLS", { tls: true }),
@@ -23,6 +24,7 @@ export const description = `
 What an idle subscribed client costs the server in resident memory of its own. Clients connect, subscribe to one channel, and wait until each
 has been pinged (every ${PING_SECONDS} s here, so that this does not take long; Redis has no pings and is given ${REST_SECONDS} s); then \`Rss\` in
 \`/proc/PID/smaps_rollup\` of all processes of the system is read until it is steady for a second. *Bytes per client* is the growth from ${FEW} to ${MANY} clients:
+*With tokens* each client is a user of its own, with a token that ends (and with \`info\`), in a namespace with presence;
 what the server needs for itself is left out, and so is what it takes in reserve at its start (nginx: a record for each of its 20,000 connections).
 Memory that the kernel holds for sockets is not in it. NATS and Redis speak
 protocols of their own on TCP, which need no HTTP; the others are WebSocket servers. Where memory is collected as garbage (NATS, ws, Socket.IO, Tornado) the

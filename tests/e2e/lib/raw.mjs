@@ -8,6 +8,8 @@
 //   await tcp.response({ hasBody: false })      // one to a HEAD: a length, but no body
 //   await tcp.responseOrEnd()                   // the same, or null when the connection ends before it
 //   await tcp.closed                            // the hub has closed or reset it; bytes that were never read: tcp.rest()
+//   await tcp.line()                            // of a body without a length
+//   tcp.end()                                   // ends this side only
 //   tcp.destroy()                               // closes it without a word
 //   tcp.pause() tcp.resume()                    // stop and go on reading, so that the kernel's buffers fill
 //
@@ -150,6 +152,15 @@ class Tcp {
   async responseOrEnd(options) {
     await this.#take(all => (all.length > 0 || this.#isEnded ? 0 : undefined), 'a response or the end');
     return this.#bytes.length > 0 ? this.response(options) : null;
+  }
+
+  /** Without its end. */
+  async line() {
+    const text = await this.#take(all => {
+      const end = all.indexOf('\n');
+      return end < 0 ? undefined : end + 1;
+    }, 'a line');
+    return text.toString().replace(/\r?\n$/, '');
   }
 
   async frame() {
