@@ -32,7 +32,7 @@ struct settings {
     struct channel_options channel;
     struct storage_settings storage;
     struct upstreams_options upstreams;
-    struct config_list feeds;    /* of struct feed_options */
+    struct config_list feeds; /* of struct feed_options */
     struct rpc_options rpc;
     struct config_list proxies;  /* of struct proxy_options */
     struct config_list webhooks; /* of struct webhook_options */

@@ -68,7 +68,7 @@ struct config_shape {
     size_t size; /* of the struct */
     const struct config_field *fields;
     size_t n_fields;
-    config_check_fn check; /* may be NULL */
+    config_check_fn check;         /* may be NULL */
     void (*release)(void *object); /* of what check has made; may be NULL */
 };
 

@@ -44,8 +44,8 @@ size_t channel_n_special(const struct channel *channel);
 
 /* STATUS_NO_MEMORY. The index is given back to channel_remove; client_moved_in_channel() tells when
  * it changes. */
-enum status channel_add(struct channel *channel, struct client *client, struct channel_wishes wishes,
-                        uint32_t *ret_index) MUST_CHECK;
+enum status channel_add(struct channel *channel, struct client *client,
+                        struct channel_wishes wishes, uint32_t *ret_index) MUST_CHECK;
 /* May free the channel. */
 void channel_remove(struct channel *channel, uint32_t index, struct channel_wishes wishes);
 

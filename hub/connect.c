@@ -32,7 +32,6 @@ struct connect_part {
     struct connect *connect;
     struct subscription_grant grant;
     bool is_from_token;
-    bool is_done;
     struct subscribe_result result; /* publications: own references */
     char *data;
 };
@@ -416,7 +415,6 @@ static void part_done(void *arg, enum status status, const struct client_error *
     struct connect *k = part->connect;
     (void)error; /* nobody but the storage is asked */
     if (status == STATUS_OK) {
-        part->is_done = true;
         keep_result(part, result);
     } else if (k->status == STATUS_OK) {
         k->status = status;
@@ -440,8 +438,9 @@ static void read_position(const struct connect *k, struct server_subscribe *requ
         json_read_object(position, f, 3, NULL) != STATUS_OK || !str_eq(f[0].value, STR("true"))) {
         return;
     }
-    struct str epoch = f[2].value.len > 2 ? str_tail(str_head(f[2].value, f[2].value.len - 1), 1)
-                                          : STR_EMPTY; /* letters, without escapes */
+    bool has_epoch = f[2].value.len > 2 && json_kind(f[2].value) == JSON_KIND_STRING;
+    struct str epoch = has_epoch ? str_tail(str_head(f[2].value, f[2].value.len - 1), 1)
+                                 : STR_EMPTY; /* letters, without escapes */
     request->recover = f[1].value.len == 0 || json_to_u64(f[1].value, &request->since.offset);
     if (epoch.len < sizeof(request->since.epoch)) {
         memcpy(request->since.epoch, epoch.ptr ? epoch.ptr : "", epoch.len);
@@ -564,22 +563,47 @@ static void connect_step(struct connect *k)
     connect_step(k);
 }
 
+static bool is_wanted(const struct hub *hub, struct str header)
+{
+    const char *const *names = hub->wanted_headers.items;
+    for (size_t i = 0; i < hub->wanted_headers.n_items; i++) {
+        if (str_eq_nocase(header, str_of(names[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* They stay as long as the connection, so no more of them than what will be needed. */
 static void keep_emulated_headers(struct client *c, struct str headers)
 {
-    if (headers.len > 0 && client_wanted_headers(c->hub)->n_items > 0 && client_more(c)) {
-        c->more->emulated_headers = str_dup(headers);
+    struct json_walk walk = json_walk(headers);
+    struct str name;
+    struct str value;
+    struct buf kept;
+    buf_init(&kept, headers.len);
+    while (headers.len > 0 && json_next_member(&walk, &name, &value)) {
+        if (is_wanted(c->hub, name)) {
+            buf_append_char(&kept, kept.len == 0 ? '{' : ',');
+            buf_append(&kept, (struct str){name.ptr - 1, name.len + 2}); /* with its quotes */
+            buf_append_char(&kept, ':');
+            buf_append(&kept, value);
+        }
     }
+    if (kept.len > 0 && client_more(c)) {
+        buf_append_char(&kept, '}');
+        free(c->more->emulated_headers);
+        c->more->emulated_headers = buf_take(&kept);
+    }
+    buf_release(&kept);
 }
 
 void client_connect(struct client *c, const struct connect_request *request, connect_done_fn done,
                     void *arg)
 {
     struct connect *k = hub_allocate(sizeof(*k));
-    *k = (struct connect){.client = c,
-                          .hub = c->hub,
-                          .done = done,
-                          .arg = arg,
-                          .step = {.fn = step_later, .arg = k}};
+    *k = (struct connect){
+        .client = c, .hub = c->hub, .done = done, .arg = arg, .step = {.fn = step_later, .arg = k}};
     k->token = keep(k, request->token);
     k->data = keep(k, request->data);
     k->name = keep(k, request->name);

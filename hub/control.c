@@ -12,6 +12,8 @@
 #include "hub/subscribe.h"
 
 #define PUSH_MAX_BYTES ((size_t)64 << 20)
+/* Under way for one client: two for each subscription that is being made. */
+#define CALLS_MAX 2000
 
 static bool is_selected(const struct client *c, const struct client_selector *who)
 {
@@ -140,7 +142,9 @@ void hub_subscribe(struct hub *hub, const struct control_subscribe *request, con
     struct client *c;
     DL_FOREACH2(k->status == STATUS_OK ? first_of(hub, &request->who) : NULL, c, user_next)
     {
-        if (is_selected(c, &request->who)) {
+        if (is_selected(c, &request->who) && c->n_calls >= CALLS_MAX) {
+            k->status = STATUS_OVERLOADED;
+        } else if (is_selected(c, &request->who)) {
             subscribe_one(k, c, request);
         }
     }

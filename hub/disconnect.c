@@ -16,7 +16,6 @@ const struct disconnect disconnect_stale = {3502, "stale"};
 const struct disconnect disconnect_forced = {3503, "force disconnect"};
 const struct disconnect disconnect_connection_limit = {3504, "connection limit"};
 const struct disconnect disconnect_channel_limit = {3505, "channel limit"};
-const struct disconnect disconnect_inappropriate_protocol = {3506, "inappropriate protocol"};
 const struct disconnect disconnect_permission_denied = {3507, "permission denied"};
 const struct disconnect disconnect_not_available = {3508, "not available"};
 

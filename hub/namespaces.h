@@ -47,7 +47,7 @@ struct namespace_options {
     bool auto_cache_recover; /* also those who did not ask for it get the newest publication */
     bool force_positioning;
     bool allow_positioning;
-    bool delta_publish; /* all publications may be sent as deltas */
+    bool delta_publish;                     /* all publications may be sent as deltas */
     struct config_list allowed_delta_types; /* of char *: "fossil" */
     bool allows_delta;
     bool allow_tags_filter;
@@ -58,7 +58,7 @@ struct namespace_options {
     char *channel_regex;             /* "": none; of the name behind the namespace */
     struct pattern *channel_pattern; /* made of it; NULL: none */
     int publication_data_format;     /* enum data_format */
-    int64_t conflate_ms; /* between two publications that a subscriber gets; 0: all */
+    int64_t conflate_ms;             /* between two publications that a subscriber gets; 0: all */
     struct access_options subscribe, publish, presence_access, history_access;
     struct namespace_proxy subscribe_proxy, publish_proxy, sub_refresh_proxy;
 };
@@ -87,9 +87,9 @@ struct channel_options {
 
 extern const struct config_shape channel_options_shape;
 
-/* The options for a channel's name. STATUS_INVALID: the name is empty, too long, not printable ASCII
- * or does not match the namespace's channel_regex (with which it may be any text without control
- * characters); STATUS_UNKNOWN_CHANNEL: its namespace is not configured. */
+/* The options for a channel's name. STATUS_INVALID: the name is empty, too long, not printable
+ * ASCII or does not match the namespace's channel_regex (with which it may be any text without
+ * control characters); STATUS_UNKNOWN_CHANNEL: its namespace is not configured. */
 enum status namespace_find(const struct channel_options *options, struct str channel,
                            const struct namespace_options **ret_ns) MUST_CHECK;
 

@@ -87,8 +87,8 @@ static enum status check_format(const struct publish_request *request,
                                 const struct namespace_options *ns)
 {
     struct str data = request->text ? request->text->data : json_trim(request->data);
-    bool is_wrong = ns->publication_data_format == DATA_JSON_OBJECT &&
-                    json_kind(data) != JSON_KIND_OBJECT;
+    bool is_wrong =
+        ns->publication_data_format == DATA_JSON_OBJECT && json_kind(data) != JSON_KIND_OBJECT;
     return is_wrong ? STATUS_WRONG_FORMAT : STATUS_OK;
 }
 

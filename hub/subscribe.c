@@ -202,7 +202,11 @@ static enum status find_permission(struct subscribe *s)
         return STATUS_OK;
     }
     switch (channel_user_limit(options, namespace_of(s), name, client_user(s->client))) {
-    case USER_IS_LISTED: return channel_is_private(options, name) ? STATUS_DENIED : STATUS_OK;
+    case USER_IS_LISTED:
+        if (!channel_is_private(options, name)) {
+            return STATUS_OK;
+        }
+        break;
     case USER_IS_NOT_LISTED:
         if (!s->hub->client_options->insecure) {
             return STATUS_DENIED;
@@ -403,7 +407,6 @@ static enum status take_place(struct subscribe *s)
     struct subscription subscription = {
         .channel = s->channel,
         .is_positioned = s->result.positioned,
-        .is_recoverable = s->result.recoverable,
         .is_server_side = s->origin == SUBSCRIBE_BY_SERVER,
         .is_from_token = s->is_from_token,
         .has_joins = s->has_joins,

@@ -1,5 +1,5 @@
-/* Subscriptions that the server makes: of tokens, of the backend, of the server API. Those of clients
- * are in client.h. */
+/* Subscriptions that the server makes: of tokens, of the backend, of the server API. Those of
+ * clients are in client.h. */
 #ifndef BELFRY_HUB_SUBSCRIBE_H
 #define BELFRY_HUB_SUBSCRIBE_H
 

@@ -26,7 +26,6 @@ struct subscription {
     struct subscription_more *more; /* NULL mostly */
     uint32_t index;                 /* of the client's place in the channel */
     bool is_positioned : 1;
-    bool is_recoverable : 1;
     bool is_server_side : 1;
     bool is_from_token : 1; /* of the connection's token: a refreshed one must ask for it, too */
     bool has_joins : 1;     /* is told who comes and goes */

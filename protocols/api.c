@@ -36,7 +36,9 @@ static void refuse_channel(struct http_request *request, enum status status)
         snprintf(params.wrong, sizeof(params.wrong), "the namespace of \"%.*s\" is not configured",
                  STR_ARG(name));
     } else if (status == STATUS_INVALID) {
-        api_complain(&params, "channel", "printable ASCII (or what channel_regex allows), at most channel.max_length of it");
+        api_complain(
+            &params, "channel",
+            "printable ASCII (or what channel_regex allows), at most channel.max_length of it");
     } else if (status == STATUS_WRONG_FORMAT) {
         api_complain(&params, "data", "a JSON object: the channel's publication_data_format");
     }

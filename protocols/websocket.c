@@ -496,12 +496,18 @@ static bool send_close(struct websocket *ws, const struct disconnect *why)
         why->code >= 3000) { /* the hub's words, not WebSocket's */
         n_header = append_disconnect(ws, why, &text);
     }
-    append_close(&text, why);
+    if (!ws->options->closes_at_once) {
+        append_close(&text, why);
+    }
     size_t start = sizeof(headroom) - n_header;
-    bool is_sent = !buf_failed(&text) && lws_write(ws->wsi, (unsigned char *)text.ptr + start,
-                                                   text.len - start, LWS_WRITE_HTTP) >= 0;
+    bool is_empty = text.len == sizeof(headroom);
+    bool is_sent =
+        !buf_failed(&text) && (is_empty || lws_write(ws->wsi, (unsigned char *)text.ptr + start,
+                                                     text.len - start, LWS_WRITE_HTTP) >= 0);
     buf_release(&text);
-    if (is_sent) {
+    if (is_sent && ws->options->closes_at_once) {
+        cut(ws);
+    } else if (is_sent) {
         lws_set_timeout(ws->wsi, PENDING_TIMEOUT_CLOSE_ACK, CLOSE_ACK_S);
     }
     return is_sent;
@@ -551,10 +557,6 @@ int websocket_on_writeable(struct websocket *ws)
         return 0;
     }
     if (!ws->why) {
-        return 0;
-    }
-    if (ws->options->closes_at_once) {
-        cut(ws);
         return 0;
     }
     ws->is_closing = true;

@@ -297,8 +297,8 @@ struct storage_events_count {
 };
 void storage_events_count(struct storage *storage, struct storage_events_count *count);
 
-/* Removes events of all endpoints but these, some hundred at a time: publishers wait meanwhile. Out:
- * STATUS_OK, with 0 when there are no more; STATUS_IO. */
+/* Removes events of all endpoints but these, some hundred at a time: publishers wait meanwhile.
+ * Out: STATUS_OK, with 0 when there are no more; STATUS_IO. */
 struct storage_events_remove_others {
     struct storage_op op;
     /* in */

@@ -194,6 +194,69 @@ static void questions_that_are_not_asked_are_counted(void **state)
     backend_close(&backend);
 }
 
+/* --- more subscriptions at once than are begun --- */
+
+struct crowd {
+    size_t n_done;
+    size_t n_overloaded;
+};
+
+static void note_one(void *arg, enum status status, const char *detail)
+{
+    struct crowd *crowd = arg;
+    (void)detail;
+    crowd->n_done++;
+    crowd->n_overloaded += status == STATUS_OVERLOADED;
+}
+
+static void a_backend_that_subscribes_without_waiting(void **state)
+{
+    enum { N = 2000 };
+    struct world *w = *state;
+    struct peer p;
+    struct crowd crowd = {.n_done = 0};
+    open_as_u(&p, w);
+    for (size_t i = 0; i < N; i++) {
+        struct control_subscribe request = {.who = {.user = STR("u")}, .channel = STR("a")};
+        hub_subscribe(w->hub, &request, note_one, &crowd);
+    }
+    WAIT_FOR(w, crowd.n_done == N);
+    assert_int_equal(crowd.n_overloaded, N - 1000);
+    assert_int_equal(stats_of(w).n_subscriptions, 1);
+    peer_release(&p);
+}
+
+/* --- headers that a client brings in its command --- */
+
+static int setup_headers(void **state)
+{
+    *state = world_create(&(struct world_options){
+        .client = "{\"proxy\":{\"connect\":{\"enabled\":true,\"endpoint\":\"http://127.0.0.1:1/\","
+                  "\"http_headers\":[\"X-Wanted\"],\"emulated_headers\":[\"X-Too\"]}}}"});
+    return 0;
+}
+
+static void check_headers(struct world *w, const char *headers, const char *kept)
+{
+    struct peer p;
+    struct connect_request request = {.headers = str_of(headers)};
+    peer_open(&p, w);
+    assert_int_equal(connect_request(&p, &request).status, STATUS_REFUSED); /* nobody is there */
+    const char *found = p.client->more ? p.client->more->emulated_headers : NULL;
+    assert_string_equal(found ? found : "", kept);
+    peer_release(&p);
+}
+
+static void no_more_headers_than_are_wanted(void **state)
+{
+    struct world *w = *state;
+    check_headers(w, "{\"large\":\"....\", \"x-wanted\" : \"\\u0061\",\"x\":1,\"X-Too\":2 }",
+                  "{\"x-wanted\":\"\\u0061\",\"X-Too\":2}");
+    check_headers(w, "{\"large\":\"....\"}", "");
+    check_headers(w, "{}", "");
+    check_headers(w, "", "");
+}
+
 /* --- insecure --- */
 
 static void everybody_may_means_everybody(void **state)
@@ -216,6 +279,8 @@ int main(void)
         TEST(a_sub_refresh_until_yesterday_is_refused, setup),
         TEST(a_new_token_has_new_info, setup),
         TEST(questions_that_are_not_asked_are_counted, NULL),
+        TEST(a_backend_that_subscribes_without_waiting, setup),
+        TEST(no_more_headers_than_are_wanted, setup_headers),
         TEST(everybody_may_means_everybody, setup_insecure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

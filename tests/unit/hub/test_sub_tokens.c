@@ -306,7 +306,6 @@ static void check_overrides(struct world *w, const char *override, bool position
     assert_int_equal(a.result.recoverable, recoverable);
     const struct subscription *s = subscription_of(&p, "rec:a");
     assert_int_equal(s->is_positioned, positioned);
-    assert_int_equal(s->is_recoverable, recoverable);
     assert_int_equal(s->is_present, present);
     peer_release(&p);
 }

@@ -117,10 +117,8 @@ static void check_feeds(struct fixture *fx)
 /* What version 2 remembers more: a key of the publication in city:1, and the version of trimmed. */
 static void check_suppression(struct fixture *fx)
 {
-    struct storage_append append = {.channel = STR("city:1"),
-                                    .data = STR("1"),
-                                    .retention = KEEP,
-                                    .idempotency_key = STR("k")};
+    struct storage_append append = {
+        .channel = STR("city:1"), .data = STR("1"), .retention = KEEP, .idempotency_key = STR("k")};
     run_append(fx, &append);
     assert_int_equal(append.suppressed, STORAGE_SAME_KEY);
     assert_int_equal(append.position.offset, 1);
