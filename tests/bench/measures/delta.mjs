@@ -1,5 +1,3 @@
-import { WebSocket } from "ws";
-
 import { call, KEY, startHub } from "../belfry.mjs";
 
 const N_SNAPSHOTS = 100;
@@ -70,6 +68,7 @@ function message(socket) {
 }
 
 async function subscribed(hub, subscribe) {
+  const { WebSocket } = await import("ws"); // not there before the benchmark's setup
   const socket = new WebSocket(`ws://127.0.0.1:${hub.port}/connection/websocket`);
   await new Promise((resolve) => socket.once("open", resolve));
   for (const [id, command] of [{ connect: {} }, { subscribe }].entries()) {
