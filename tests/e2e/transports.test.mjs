@@ -1,11 +1,6 @@
 // The unmodified npm client over each of its transports, unidirectional clients, and pages of other origins.
 import assert from 'node:assert/strict';
-import net from 'node:net';
 import { describe, test } from 'node:test';
-
-import { Centrifuge } from 'centrifuge';
-import { EventSource } from 'eventsource';
-import WebSocket from 'ws';
 
 import { connect, connected, newSubscription, nextEvent, nextPublication, rawSocket, subscribe } from './lib/client.mjs';
 import { startGate } from './lib/gate.mjs';
@@ -14,53 +9,13 @@ import { PING, frame, openWebSocket } from './lib/raw.mjs';
 import { infoWhen, openSession } from './lib/session.mjs';
 import { openStream } from './lib/stream.mjs';
 import { makeToken, secondsFromNow, SECRET } from './lib/token.mjs';
+import { EVERY_TRANSPORT, newClientOver, openUni, startRelay } from './lib/transports.mjs';
 
 const ALL = {
-  http_stream: { enabled: true }, sse: { enabled: true },
-  uni_websocket: { enabled: true }, uni_http_stream: { enabled: true }, uni_sse: { enabled: true },
+  ...EVERY_TRANSPORT,
   channel: { without_namespace: { history_size: 100, history_ttl: '1h', force_recovery: true, presence: true, allow_presence_for_subscriber: true } },
 };
 const start = (t, { client, ...config } = {}) => startHub(t, { config: { client: { insecure: true, ...client }, ...ALL, ...config } });
-
-const schemes = { websocket: 'ws' };
-const endpointOf = (hub, transport, port = hub.port) => ({ transport, endpoint: `${schemes[transport] ?? 'http'}://127.0.0.1:${port}/connection/${transport}` });
-
-/** A client of the list of transports; port: of what stands in front of the hub. */
-function newClientOver(t, hub, transports, { port = hub.port, ...options } = {}) {
-  const client = new Centrifuge(transports.map(name => endpointOf(hub, name, port)), {
-    websocket: WebSocket, fetch, readableStream: ReadableStream, eventsource: EventSource,
-    emulationEndpoint: `http://127.0.0.1:${port}/emulation`, minReconnectDelay: 20, maxReconnectDelay: 200, ...options,
-  });
-  client.on('error', () => {});
-  t.after(() => client.disconnect());
-  return client;
-}
-
-/** What connects to the hub goes through here, and can be cut. refuses(head): hangs up on such a request. */
-async function startRelay(t, hub, { refuses = () => false } = {}) {
-  const sockets = new Set();
-  const server = net.createServer(socket => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    socket.once('data', first => {
-      if (refuses(first.toString('latin1'))) {
-        socket.destroy();
-        return;
-      }
-      const onward = net.connect(hub.port, '127.0.0.1');
-      sockets.add(onward);
-      onward.on('error', () => socket.destroy());
-      onward.write(first);
-      socket.pipe(onward).pipe(socket);
-      socket.once('close', () => onward.destroy());
-      onward.once('close', () => socket.destroy());
-    });
-  });
-  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve));
-  const cut = () => { for (const socket of sockets) socket.destroy(); };
-  t.after(() => { cut(); server.close(); });
-  return { port: server.address().port, cut };
-}
 
 const upgrades = head => /upgrade: websocket/i.test(head);
 
@@ -184,20 +139,6 @@ describe('a client that may choose', { concurrency: true }, () => {
     assert.equal((await connect(newClientOver(t, hub, ['websocket', 'http_stream', 'sse']))).transport, 'websocket');
   });
 });
-
-/** A unidirectional client: { connected, next(), nextPing(), over } where over resolves to the Close, if there is one. */
-async function openUni(t, hub, transport, request = {}) {
-  if (transport !== 'uni_websocket') return openStream(t, hub, transport, { connect: request });
-  const socket = await rawSocket(t, hub, { path: '/connection/uni_websocket' });
-  socket.send(request);
-  const { connect: result } = await socket.next();
-  const next = async () => {
-    let message;
-    do message = await socket.next(); while (Object.keys(message).length === 0);
-    return message;
-  };
-  return { connected: result, next, nextPing: () => socket.next(), get ended() { return socket.closed; } };
-}
 
 for (const transport of ['uni_websocket', 'uni_http_stream', 'uni_sse']) {
   describe(`a client over ${transport}`, { concurrency: true }, () => {

@@ -9,11 +9,14 @@
 //                                                     //   filled from newSubscription() on
 //   publicationsSoFar(sub)                            // those not yet taken by nextPublication()
 //   const context = await nextEvent(client, 'disconnected');   // an event from now on
+//   const sub = serverSubscription(client, 'news:all');        // one that the server makes: its events come from the client
 //
 //   const context = await connected(client) / subscribed(sub)  // resolves at once when it already is
 //   const socket = await rawSocket(t, hub, { headers });   // a plain `ws` socket: see its head
 //
 // connect() and subscribe() fail when the client or subscription ends instead (with code and reason).
+import { EventEmitter } from 'node:events';
+
 import { Centrifuge, State, SubscriptionState } from 'centrifuge';
 import WebSocket from 'ws';
 
@@ -70,17 +73,30 @@ export function connect(client) {
   return done;
 }
 
-export function newSubscription(client, channel, options = {}) {
-  const sub = client.newSubscription(channel, options);
+function fillInbox(sub) {
   const inbox = { waiting: [], takers: [] };
   inboxes.set(sub, inbox);
-  sub.on('subscribed', context => lastContext.set(sub, context));
-  sub.on('error', () => {});
   sub.on('publication', publication => {
     const taker = inbox.takers.shift();
     if (taker) taker(publication);
     else inbox.waiting.push(publication);
   });
+}
+
+export function newSubscription(client, channel, options = {}) {
+  const sub = client.newSubscription(channel, options);
+  fillInbox(sub);
+  sub.on('subscribed', context => lastContext.set(sub, context));
+  sub.on('error', () => {});
+  return sub;
+}
+
+export function serverSubscription(client, channel) {
+  const sub = Object.assign(new EventEmitter(), { channel });
+  fillInbox(sub);
+  for (const name of ['subscribed', 'unsubscribed', 'publication', 'join', 'leave']) {
+    client.on(name, context => { if (context.channel === channel) sub.emit(name, context); });
+  }
   return sub;
 }
 
