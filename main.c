@@ -319,7 +319,12 @@ static int run(const char *name, const char *config_path, const char *to)
 {
     enum command command = command_of(name);
     if (command == N_COMMANDS) {
-        return misused("the command is not one of serve, checkconfig, checkdb, backup, version");
+        char what[160];
+        snprintf(
+            what, sizeof(what),
+            "\"%.60s\" is not one of the commands: serve, checkconfig, checkdb, backup, version",
+            name);
+        return misused(what);
     }
     if (!config_path) {
         return misused("--config FILE is missing");

@@ -107,11 +107,44 @@ static enum status check_feed_channel(const struct settings *settings,
     return status;
 }
 
+/* Nothing is wrong with the list itself, nor with the names in it. */
+static bool names_are_good(struct config_reader *reader, const char *list, size_t n_items)
+{
+    bool are_good = true;
+    for (size_t i = 0; are_good && (i == 0 || i < n_items); i++) {
+        char path[64];
+        snprintf(path, sizeof(path), "%s[%zu].name", list, i);
+        are_good = config_is_good(reader, path);
+    }
+    return are_good;
+}
+
+static bool namespaces_are_good(struct config_reader *reader, const struct settings *settings)
+{
+    return names_are_good(reader, "channel.namespaces", settings->channel.namespaces.n_items);
+}
+
+/* Of a feed's channel and of what decides on its namespace. */
+static bool channel_is_good(struct config_reader *reader, size_t feed)
+{
+    static const char *const keys[] = {"channel.private_prefix", "channel.namespace_boundary",
+                                       "channel.max_length"};
+    char path[64];
+    snprintf(path, sizeof(path), "feeds[%zu].channel", feed);
+    bool is_good = config_is_good(reader, path);
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        is_good = is_good && config_is_good(reader, keys[i]);
+    }
+    return is_good;
+}
+
 static void check_feeds(struct config_reader *reader, const struct settings *settings)
 {
     const struct feed_options *feeds = settings->feeds.items;
+    bool namespaces = namespaces_are_good(reader, settings);
     for (size_t i = 0; i < settings->feeds.n_items; i++) {
-        if (check_feed_channel(settings, &feeds[i]) != STATUS_OK) {
+        if (namespaces && channel_is_good(reader, i) &&
+            check_feed_channel(settings, &feeds[i]) != STATUS_OK) {
             config_complain_item(reader, "feeds", i, "channel", NULL,
                                  "a channel of a namespace under channel.namespaces");
         }
@@ -167,55 +200,89 @@ static bool has_proxy(const struct settings *settings, const char *name,
     return strcmp(name, "default") == 0 && by_default->enabled;
 }
 
+/* A place where a backend is named. */
 struct proxy_choice {
-    const char *key; /* of its name */
-    const struct namespace_proxy *proxy;
+    const char *place;   /* of the key of the name, but for "_name" */
+    const char *section; /* of the default backend */
+    bool enabled;
+    const char *name;
     const struct proxy_options *by_default;
 };
 
-#define PROXY_EXPECTED                                                                             \
-    "a name under proxies, or \"default\" where channel.proxy has this one enabled"
+static void check_proxy_choice(struct config_reader *reader, const struct settings *settings,
+                               const struct proxy_choice *choice)
+{
+    char key[120], path[120], expected[160];
+    snprintf(path, sizeof(path), "%s.enabled", choice->section);
+    if (!choice->enabled || has_proxy(settings, choice->name, choice->by_default) ||
+        !config_is_good(reader, path)) {
+        return;
+    }
+    snprintf(key, sizeof(key), "%s_name", choice->place);
+    if (strcmp(choice->name, "default") == 0) {
+        snprintf(expected, sizeof(expected), "%s enabled, or a name under proxies",
+                 choice->section);
+        config_complain_need(reader, key, expected);
+    } else {
+        snprintf(expected, sizeof(expected),
+                 "a name under proxies, or \"default\" where %s is enabled", choice->section);
+        config_complain(reader, key, NULL, expected);
+    }
+}
 
-/* index: in channel.namespaces; -1: without_namespace. */
+/* path: of the namespace. */
 static void check_namespace_proxies(struct config_reader *reader, const struct settings *settings,
-                                    const struct namespace_options *ns, ptrdiff_t index)
+                                    const struct namespace_options *ns, const char *path)
 {
     const struct channel_proxy_options *defaults = &settings->channel.proxy;
-    const struct proxy_choice choices[] = {
-        {"subscribe_proxy_name", &ns->subscribe_proxy, &defaults->subscribe},
-        {"publish_proxy_name", &ns->publish_proxy, &defaults->publish},
-        {"sub_refresh_proxy_name", &ns->sub_refresh_proxy, &defaults->sub_refresh}};
-    for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]); i++) {
-        const struct proxy_choice *c = &choices[i];
-        if (!c->proxy->enabled || has_proxy(settings, c->proxy->name, c->by_default)) {
-            continue;
-        }
-        char path[120];
-        if (index < 0) {
-            snprintf(path, sizeof(path), "channel.without_namespace.%s", c->key);
-        } else {
-            snprintf(path, sizeof(path), "channel.namespaces[%td].%s", index, c->key);
-        }
-        config_complain(reader, path, c->proxy->name, PROXY_EXPECTED);
+    const struct {
+        const char *what;
+        const struct namespace_proxy *proxy;
+        const struct proxy_options *by_default;
+    } kinds[] = {{"subscribe", &ns->subscribe_proxy, &defaults->subscribe},
+                 {"publish", &ns->publish_proxy, &defaults->publish},
+                 {"sub_refresh", &ns->sub_refresh_proxy, &defaults->sub_refresh}};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        char place[100], section[64];
+        snprintf(place, sizeof(place), "%s.%s_proxy", path, kinds[i].what);
+        snprintf(section, sizeof(section), "channel.proxy.%s", kinds[i].what);
+        const struct proxy_choice choice = {place, section, kinds[i].proxy->enabled,
+                                            kinds[i].proxy->name, kinds[i].by_default};
+        check_proxy_choice(reader, settings, &choice);
     }
+}
+
+static void check_channel_proxies(struct config_reader *reader, const struct settings *settings)
+{
+    const struct namespace_options *all = settings->channel.namespaces.items;
+    check_namespace_proxies(reader, settings, &settings->channel.without_namespace,
+                            "channel.without_namespace");
+    for (size_t i = 0; i < settings->channel.namespaces.n_items; i++) {
+        char path[64];
+        snprintf(path, sizeof(path), "channel.namespaces[%zu]", i);
+        check_namespace_proxies(reader, settings, &all[i], path);
+    }
+}
+
+/* path: of the namespace. */
+static void check_rpc_proxy(struct config_reader *reader, const struct settings *settings,
+                            const struct rpc_namespace *ns, const char *path)
+{
+    char place[100];
+    snprintf(place, sizeof(place), "%s.proxy", path);
+    const struct proxy_choice choice = {place, "rpc.proxy", ns->proxy_enabled, ns->proxy_name,
+                                        &settings->rpc.proxy};
+    check_proxy_choice(reader, settings, &choice);
 }
 
 static void check_rpc_proxies(struct config_reader *reader, const struct settings *settings)
 {
-    const struct rpc_options *rpc = &settings->rpc;
-    const struct rpc_namespace *all = rpc->namespaces.items;
-    static const char expected[] =
-        "a name under proxies, or \"default\" where rpc.proxy is enabled";
-    const struct rpc_namespace *without = &rpc->without_namespace;
-    if (without->proxy_enabled && !has_proxy(settings, without->proxy_name, &rpc->proxy)) {
-        config_complain(reader, "rpc.without_namespace.proxy_name", without->proxy_name, expected);
-    }
-    for (size_t i = 0; i < rpc->namespaces.n_items; i++) {
-        if (all[i].proxy_enabled && !has_proxy(settings, all[i].proxy_name, &rpc->proxy)) {
-            char path[64];
-            snprintf(path, sizeof(path), "rpc.namespaces[%zu].proxy_name", i);
-            config_complain(reader, path, all[i].proxy_name, expected);
-        }
+    const struct rpc_namespace *all = settings->rpc.namespaces.items;
+    check_rpc_proxy(reader, settings, &settings->rpc.without_namespace, "rpc.without_namespace");
+    for (size_t i = 0; i < settings->rpc.namespaces.n_items; i++) {
+        char path[64];
+        snprintf(path, sizeof(path), "rpc.namespaces[%zu]", i);
+        check_rpc_proxy(reader, settings, &all[i], path);
     }
 }
 
@@ -227,10 +294,10 @@ static void check_personal_channel(struct config_reader *reader, const struct se
     for (size_t i = 0; i < settings->channel.namespaces.n_items && !is_there; i++) {
         is_there = strcmp(all[i].name, name) == 0;
     }
-    if (!is_there) {
+    if (!is_there && namespaces_are_good(reader, settings)) {
         config_complain(reader,
                         "client.subscribe_to_user_personal_channel.personal_channel_namespace",
-                        name, "the name of a namespace under channel.namespaces");
+                        NULL, "the name of a namespace under channel.namespaces");
     }
 }
 
@@ -241,12 +308,10 @@ static void check_settings(struct config_reader *reader, void *object)
     check_feeds(reader, settings);
     check_webhooks(reader, settings);
     check_proxy_names(reader, settings);
-    check_namespace_proxies(reader, settings, &settings->channel.without_namespace, -1);
-    const struct namespace_options *namespaces = settings->channel.namespaces.items;
-    for (size_t i = 0; i < settings->channel.namespaces.n_items; i++) {
-        check_namespace_proxies(reader, settings, &namespaces[i], (ptrdiff_t)i);
+    if (names_are_good(reader, "proxies", settings->proxies.n_items)) {
+        check_channel_proxies(reader, settings);
+        check_rpc_proxies(reader, settings);
     }
-    check_rpc_proxies(reader, settings);
     check_personal_channel(reader, settings);
 }
 

@@ -346,7 +346,7 @@ static void read_field(struct config_reader *r, const struct config_field *field
     if (field->accept && (override || value) && r->n_errors == errors_before) {
         const char *expected = field->accept(place);
         if (expected) {
-            config_complain_accept(r, field, value, override, expected);
+            config_complain_accept(r, field, value, expected);
         }
     }
     config_leave(r, outer);
@@ -359,7 +359,6 @@ static void read_object(struct config_reader *r, const struct config_shape *shap
 {
     const struct config_shape *outer_shape = r->shape;
     json_t *outer_json = r->json;
-    size_t errors_before = r->n_errors - r->n_unknown;
     const char *key;
     json_t *value;
 
@@ -370,7 +369,6 @@ static void read_object(struct config_reader *r, const struct config_shape *shap
         if (field) {
             read_field(r, field, value, (char *)object + field->offset);
         } else {
-            r->n_unknown++;
             config_complain_unknown(r, str_of(key));
         }
     }
@@ -380,7 +378,7 @@ static void read_object(struct config_reader *r, const struct config_shape *shap
             read_field(r, field, NULL, (char *)object + field->offset);
         }
     }
-    if (shape->check && !r->mute && r->n_errors - r->n_unknown == errors_before) {
+    if (shape->check && !r->mute) {
         shape->check(r, object);
     }
     r->shape = outer_shape;
@@ -422,6 +420,7 @@ enum status config_read(struct str text, const struct config_shape *shape, void 
     read_object(&r, shape, root, object);
     r.mute = false;
     config_note_dropped(&r);
+    config_forget_wrong(&r);
     config_warn_of_variables(shape, text);
     json_decref(root);
     buf_release(&r.path);

@@ -45,7 +45,9 @@ struct config_reader; /* one reading under way: collects the errors */
  * not say. place: where it was put. NULL: it is good; otherwise what was expected, as a noun. */
 typedef const char *(*config_accept_fn)(const void *place);
 
-/* After an object's fields are read without error: checks one against another. Complains by
+/* After an object's fields are read: checks one against another. Runs also beside wrong values, in
+ * whose place the object has the default or what was not accepted: what it takes from other keys
+ * than the one it complains about is to be asked about with config_is_good(). Complains by
  * config_complain(). */
 typedef void (*config_check_fn)(struct config_reader *reader, void *object);
 
@@ -72,11 +74,18 @@ struct config_shape {
     void (*release)(void *object); /* of what check has made; may be NULL */
 };
 
-/* Complains about a key of the object being checked. value: as JSON text, or NULL when the value
- * itself is to be found under the key. expected: what would be right. */
+/* Is nothing wrong at this place, above it or below? path: from the object being checked, such as
+ * "namespaces[2].name". */
+bool config_is_good(const struct config_reader *reader, const char *path);
+
+/* Complains about a key of the object being checked, or of one below it ("namespaces[2].name").
+ * value: as JSON text, or NULL when the value itself is to be found under the key. expected: what
+ * would be right. Nothing is said of a place where something has been found wrong before. */
 void config_complain(struct config_reader *reader, const char *key, const char *value,
                      const char *expected);
-/* The same for item index of a list under key: "feeds[2].channel". */
+/* The same where the value is not at fault by itself: only what was expected is said. */
+void config_complain_need(struct config_reader *reader, const char *key, const char *expected);
+/* The same as config_complain() for item index of a list under key: "feeds[2].channel". */
 void config_complain_item(struct config_reader *reader, const char *key, size_t index,
                           const char *item_key, const char *value, const char *expected);
 

@@ -3,6 +3,7 @@
  * path of the key. No value of a secret key gets into one. */
 #include "base/config_internal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -68,7 +69,59 @@ const struct config_field *config_find_field(const struct config_shape *shape, s
 
 /* -- Complaints -------------------------------------------------------------------------------- */
 
-void config_add_error(struct config_reader *r, struct buf *text)
+/* Does one path lead to the other, or are they the same? */
+static bool is_on_the_way(struct str a, struct str b)
+{
+    struct str shorter = a.len < b.len ? a : b;
+    struct str longer = a.len < b.len ? b : a;
+
+    return str_starts_with(longer, shorter) &&
+           (longer.len == shorter.len || strchr(".[", longer.ptr[shorter.len]));
+}
+
+static bool is_good_at(const struct config_reader *r, struct str path)
+{
+    /* Beyond the maximum nothing more is said. */
+    bool is_good = r->n_errors <= ERRORS_MAX;
+
+    for (size_t i = 0; i < r->n_wrong && is_good; i++) {
+        is_good = !is_on_the_way(str_of(r->wrong[i]), path);
+    }
+    return is_good;
+}
+
+bool config_is_good(const struct config_reader *reader, const char *path)
+{
+    struct buf full = config_text_buf();
+
+    buf_append(&full, buf_str(&reader->path));
+    buf_append(&full, full.len > 0 ? STR(".") : STR_EMPTY);
+    buf_append(&full, str_of(path));
+    bool is_good = is_good_at(reader, buf_str(&full));
+    buf_release(&full);
+    return is_good;
+}
+
+static void note_wrong(struct config_reader *r)
+{
+    if (r->mute || r->n_errors > ERRORS_MAX || r->path.len == 0) {
+        return;
+    }
+    r->wrong = config_must_have(realloc(r->wrong, (r->n_wrong + 1) * sizeof(char *)));
+    r->wrong[r->n_wrong++] = config_must_have(str_dup(buf_str(&r->path)));
+}
+
+void config_forget_wrong(struct config_reader *r)
+{
+    for (size_t i = 0; i < r->n_wrong; i++) {
+        free(r->wrong[i]);
+    }
+    free(r->wrong);
+    r->wrong = NULL;
+    r->n_wrong = 0;
+}
+
+static void keep_error(struct config_reader *r, struct buf *text)
 {
     char *taken = config_text_take(text);
 
@@ -80,6 +133,12 @@ void config_add_error(struct config_reader *r, struct buf *text)
     size_t size = (errors->n_texts + 1) * sizeof(char *);
     errors->texts = config_must_have(realloc(errors->texts, size));
     errors->texts[errors->n_texts++] = taken;
+}
+
+void config_add_error(struct config_reader *r, struct buf *text)
+{
+    note_wrong(r);
+    keep_error(r, text);
 }
 
 struct buf config_begin_error(const struct config_reader *r)
@@ -134,15 +193,23 @@ void config_complain_expected(struct config_reader *r, const struct config_field
     config_add_error(r, &text);
 }
 
-void config_complain_override(struct config_reader *r, const struct config_field *field,
-                              const char *value)
+/* An error's beginning that names the environment variable. */
+static struct buf begin_override_error(const struct config_reader *r)
 {
-    char *name = config_override_name(r);
     struct buf text = config_text_buf();
+    char *name = config_override_name(r);
 
     buf_append(&text, buf_str(&r->path));
     buf_printf(&text, " (from %s): ", name);
     free(name);
+    return text;
+}
+
+void config_complain_override(struct config_reader *r, const struct config_field *field,
+                              const char *value)
+{
+    struct buf text = begin_override_error(r);
+
     if (field->secret) {
         buf_literal(&text, "the value (not shown)");
     } else {
@@ -169,7 +236,7 @@ void config_complain_unknown(struct config_reader *r, struct str key)
 
     config_leave(r, outer);
     config_append_unknown(&text, r->shape, key);
-    config_add_error(r, &text);
+    keep_error(r, &text); /* it says nothing about values */
 }
 
 /* -- Checks ------------------------------------------------------------------------------------ */
@@ -196,11 +263,17 @@ static void append_value(struct config_reader *r, struct buf *out, const struct 
 }
 
 /* At the key complained about. */
+static struct buf begin_complaint(const struct config_reader *r, const struct config_field *field)
+{
+    return field && config_override_text(r, field) ? begin_override_error(r)
+                                                   : config_begin_error(r);
+}
+
 static void complain_of_value(struct config_reader *r, const struct config_field *field,
                               const json_t *found, const char *given, const char *expected)
 {
     struct buf value = config_text_buf();
-    struct buf text = config_begin_error(r);
+    struct buf text = begin_complaint(r, field);
 
     append_value(r, &value, field, found, given);
     if (value.len > 0) {
@@ -215,38 +288,95 @@ static void complain_of_value(struct config_reader *r, const struct config_field
 }
 
 void config_complain_accept(struct config_reader *r, const struct config_field *field,
-                            const json_t *found, const char *override, const char *expected)
+                            const json_t *found, const char *expected)
 {
-    complain_of_value(r, field, override ? NULL : found, override, expected);
+    complain_of_value(r, field, found, NULL, expected);
+}
+
+/* What a path from the object being checked leads to. */
+struct target {
+    const struct config_field *field;
+    const json_t *found; /* NULL: the document has none */
+    unsigned n_lists;    /* around it, from the object on */
+};
+
+/* Takes the index of "[2]" from the path. */
+static void enter_index(struct config_reader *r, struct str *path, struct target *target)
+{
+    ptrdiff_t close = str_find(*path, ']');
+    uint64_t index = 0;
+
+    assert(close > 1);
+    bool is_number = str_to_u64(str_head(str_tail(*path, 1), (size_t)close - 1), &index);
+    assert(is_number);
+    (void)is_number;
+    (void)config_enter_item(r, (size_t)index);
+    target->found = json_array_get(target->found, (size_t)index);
+    target->n_lists++;
+    *path = str_tail(*path, (size_t)close + 1);
+}
+
+/* The reader is at the place afterwards. */
+static struct target enter_path(struct config_reader *r, struct str path)
+{
+    struct target target = {.found = r->json};
+    const struct config_shape *shape = r->shape;
+
+    while (path.len > 0) {
+        size_t len = strcspn(path.ptr, ".["); /* the path is NUL-terminated */
+        target.field = config_find_field(shape, str_head(path, len));
+        assert(target.field && "a check complains about a key that there is");
+        (void)config_enter_key(r, str_head(path, len));
+        target.found = json_object_get(target.found, target.field->key);
+        path = str_tail(path, len);
+        if (str_starts_with(path, STR("["))) {
+            enter_index(r, &path, &target);
+        }
+        path = str_tail(path, path.len > 0);
+        shape = target.field->shape;
+    }
+    return target;
 }
 
 void config_complain(struct config_reader *reader, const char *key, const char *value,
                      const char *expected)
 {
-    size_t outer = config_enter_key(reader, str_of(key));
+    size_t outer = reader->path.len;
+    struct target target = enter_path(reader, str_of(key));
 
-    complain_of_value(reader, config_find_field(reader->shape, str_of(key)),
-                      json_object_get(reader->json, key), value, expected);
+    reader->in_lists += target.n_lists;
+    if (is_good_at(reader, buf_str(&reader->path))) {
+        complain_of_value(reader, target.field, target.found, value, expected);
+    }
+    reader->in_lists -= target.n_lists;
+    config_leave(reader, outer);
+}
+
+void config_complain_need(struct config_reader *reader, const char *key, const char *expected)
+{
+    size_t outer = reader->path.len;
+    struct target target = enter_path(reader, str_of(key));
+
+    reader->in_lists += target.n_lists;
+    if (is_good_at(reader, buf_str(&reader->path))) {
+        struct buf text = begin_complaint(reader, target.field);
+        buf_literal(&text, "expected ");
+        buf_append(&text, str_of(expected));
+        config_add_error(reader, &text);
+    }
+    reader->in_lists -= target.n_lists;
     config_leave(reader, outer);
 }
 
 void config_complain_item(struct config_reader *reader, const char *key, size_t index,
                           const char *item_key, const char *value, const char *expected)
 {
-    const struct config_field *field = config_find_field(reader->shape, str_of(key));
-    const json_t *item = json_array_get(json_object_get(reader->json, key), index);
-    size_t outer = config_enter_key(reader, str_of(key));
+    struct buf path = config_text_buf();
 
-    (void)config_enter_item(reader, index);
-    if (item_key) {
-        (void)config_enter_key(reader, str_of(item_key));
-        field = field && field->shape ? config_find_field(field->shape, str_of(item_key)) : NULL;
-        item = json_object_get(item, item_key);
-    }
-    reader->in_lists++;
-    complain_of_value(reader, field, item, value, expected);
-    reader->in_lists--;
-    config_leave(reader, outer);
+    buf_printf(&path, "%s[%zu]%s%s", key, index, item_key ? "." : "", item_key ? item_key : "");
+    char *text = config_text_take(&path);
+    config_complain(reader, text, value, expected);
+    free(text);
 }
 
 void config_complain_document(struct config_reader *r, const char *problem)

@@ -18,8 +18,9 @@ struct config_reader {
     struct buf path;
     unsigned in_lists; /* how many lists are around it: no environment variable reaches in there */
     bool mute;         /* after the one error that makes all others meaningless */
-    size_t n_unknown;  /* errors that say nothing about values: keys that nobody knows */
     size_t n_errors;   /* all, also those that are too many to be kept */
+    char **wrong;      /* paths of values that were complained about */
+    size_t n_wrong;
     struct config_errors *errors;
 };
 
@@ -50,9 +51,9 @@ void config_complain_expected(struct config_reader *r, const struct config_field
                               const json_t *value);
 void config_complain_override(struct config_reader *r, const struct config_field *field,
                               const char *value);
-/* found: the document's value, or NULL; override: the variable's text, or NULL. */
+/* found: the document's value, or NULL. */
 void config_complain_accept(struct config_reader *r, const struct config_field *field,
-                            const json_t *found, const char *override, const char *expected);
+                            const json_t *found, const char *expected);
 void config_complain_missing(struct config_reader *r, const struct config_field *field);
 /* key: of the object that is being read. */
 void config_complain_unknown(struct config_reader *r, struct str key);
@@ -60,13 +61,15 @@ void config_complain_document(struct config_reader *r, const char *problem);
 void config_complain_syntax(struct config_reader *r, const json_error_t *error);
 /* The last error, where there were too many to keep: how many. */
 void config_note_dropped(struct config_reader *r);
+void config_forget_wrong(struct config_reader *r);
 
 /* "250ms", "25s", "1m30s", "0"; false when text is no duration or too long for an int64_t. */
 bool config_parse_duration(struct str text, int64_t *ret_ms);
 /* Replaces each ${NAME} by the environment variable; $${ stands for ${ itself. False: problem says
  * in words what is wrong. */
 bool config_expand(struct str text, struct buf *out, struct buf *problem);
-/* Text in quotes, escaped and cut to a length that fits into a message. */
+/* Text in quotes, escaped and cut to a length that fits into a message; without the password of a
+ * URL. A private key is not shown at all. */
 void config_append_shown(struct buf *out, struct str text);
 /* A key as it stands in a path: quoted only where it is no plain word. */
 void config_append_key(struct buf *out, struct str key);

@@ -148,7 +148,37 @@ bool config_expand(struct str text, struct buf *out, struct buf *problem)
 
 /* -- Messages ---------------------------------------------------------------------------------- */
 
-void config_append_shown(struct buf *out, struct str text)
+/* Where the last byte of this kind is; -1: nowhere. */
+static ptrdiff_t find_last(struct str text, char byte)
+{
+    ptrdiff_t at = (ptrdiff_t)text.len - 1;
+
+    while (at >= 0 && text.ptr[at] != byte) {
+        at--;
+    }
+    return at;
+}
+
+/* "https://user:word@host" without what stands before '@'. An unescaped password may hold any
+ * byte, so that everything up to the last '@' counts as one. */
+static bool mask_password(struct str text, struct buf *out)
+{
+    ptrdiff_t end = find_last(text, '@');
+    if (end < 0) {
+        return false;
+    }
+    struct str head = str_head(text, (size_t)end);
+    ptrdiff_t scheme = str_find_text(head, STR("://"));
+    if (scheme < 0 && str_find(head, ':') < 0) {
+        return false;
+    }
+    buf_append(out, str_head(head, scheme < 0 ? 0 : (size_t)scheme + 3));
+    buf_literal(out, "...");
+    buf_append(out, str_tail(text, (size_t)end));
+    return true;
+}
+
+static void append_cut(struct buf *out, struct str text)
 {
     size_t len = SHOWN_MAX_BYTES;
 
@@ -161,6 +191,18 @@ void config_append_shown(struct buf *out, struct str text)
     }
     json_append_string(out, str_head(text, len));
     buf_literal(out, "...");
+}
+
+void config_append_shown(struct buf *out, struct str text)
+{
+    struct buf masked = config_text_buf();
+
+    if (str_find_text(text, STR("PRIVATE KEY")) >= 0) {
+        buf_literal(out, "the value (not shown)");
+    } else {
+        append_cut(out, mask_password(text, &masked) ? buf_str(&masked) : text);
+    }
+    buf_release(&masked);
 }
 
 void config_append_key(struct buf *out, struct str key)

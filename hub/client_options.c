@@ -112,6 +112,9 @@ static const char *accept_origins(const void *place)
     for (size_t i = 0; i < origins->n_items; i++) {
         const char *host = strstr(globs[i], "://");
         bool is_origin = host && host[3] != '\0' && !strchr(host + 3, '/');
+        if (strchr(globs[i], '@')) { /* perhaps a password, which is not shown */
+            return "a list of origins such as \"https://www.example.org\", without users";
+        }
         if (!is_origin && strcmp(globs[i], "*") != 0) {
             snprintf(
                 expected, sizeof(expected),
@@ -124,12 +127,29 @@ static const char *accept_origins(const void *place)
     return NULL;
 }
 
+/* Where something is wrong among the keys of subscription_token, no more is said. */
+static void check_subscription_keys(struct config_reader *reader,
+                                    const struct client_options *options)
+{
+    const struct token_options *token = &options->subscription_token;
+    if (token->enabled && !token_options_have_key(token) &&
+        !options->insecure_skip_token_signature_verify &&
+        config_is_good(reader, "insecure_skip_token_signature_verify") &&
+        config_is_good(reader, "subscription_token")) {
+        config_complain_need(reader, "subscription_token.enabled",
+                             "a key beside it: hmac_secret_key, rsa_public_key, ecdsa_public_key "
+                             "or jwks_public_endpoint");
+    }
+}
+
 static void check_client_options(struct config_reader *reader, void *object)
 {
     const struct client_options *options = object;
-    if (options->pong_timeout_ms >= options->ping_interval_ms) {
+    if (options->pong_timeout_ms >= options->ping_interval_ms &&
+        config_is_good(reader, "ping_interval")) {
         config_complain(reader, "pong_timeout", NULL, "less than ping_interval");
     }
+    check_subscription_keys(reader, options);
 }
 
 static const struct config_field client_fields[] = {

@@ -123,7 +123,9 @@ static void check_upstreams(struct config_reader *reader, const struct feed_opti
 {
     const struct feed_upstream_options *all = feed->upstreams.items;
     for (size_t i = 0; i < feed->upstreams.n_items; i++) {
-        check_url(reader, feed, i);
+        if (config_is_good(reader, "params")) {
+            check_url(reader, feed, i);
+        }
         for (size_t k = 0; k < i; k++) {
             if (strcmp(all[i].name, all[k].name) == 0) {
                 config_complain_item(reader, "upstreams", i, "name", NULL,
@@ -139,7 +141,9 @@ static void check_upstreams(struct config_reader *reader, const struct feed_opti
 static void check_feed(struct config_reader *reader, void *object)
 {
     const struct feed_options *feed = object;
-    check_channel(reader, feed);
+    if (config_is_good(reader, "channel") && config_is_good(reader, "params")) {
+        check_channel(reader, feed);
+    }
     check_upstreams(reader, feed);
 }
 

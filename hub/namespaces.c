@@ -116,13 +116,10 @@ static const char *const recovery_modes[] = {
         FLAG("allow_history_for_anonymous", history_access.for_anonymous,                          \
              "So may clients without a user.")
 
-static void check_namespace(struct config_reader *reader, void *object)
+static void check_history(struct config_reader *reader, const struct namespace_options *ns)
 {
-    struct namespace_options *ns = object;
-    ns->allows_delta = ns->allowed_delta_types.n_items > 0;
-    if (*ns->channel_regex &&
-        pattern_create(str_of(ns->channel_regex), &ns->channel_pattern, NULL) != STATUS_OK) {
-        config_complain(reader, "channel_regex", NULL, "a regular expression");
+    if (!config_is_good(reader, "history_size") || !config_is_good(reader, "history_ttl")) {
+        return;
     }
     if ((ns->history_size > 0) != (ns->history_ttl_ms > 0)) {
         config_complain(reader, ns->history_size > 0 ? "history_ttl" : "history_size", NULL,
@@ -133,14 +130,26 @@ static void check_namespace(struct config_reader *reader, void *object)
         config_complain(reader, ns->force_recovery ? "force_recovery" : "force_positioning", NULL,
                         "false, or history_size and history_ttl above 0");
     }
-    if (ns->auto_cache_recover && !(ns->force_recovery && ns->recovery_mode == RECOVERY_CACHE)) {
-        config_complain(reader, "auto_cache_recover", NULL,
-                        "false, or force_recovery true and force_recovery_mode \"cache\"");
-    }
     if (ns->history_meta_ttl_ms > 0 && ns->history_meta_ttl_ms < ns->history_ttl_ms) {
         config_complain(reader, "history_meta_ttl", NULL, "at least history_ttl");
     }
-    if (ns->force_push_join_leave && !ns->join_leave) {
+}
+
+static void check_namespace(struct config_reader *reader, void *object)
+{
+    struct namespace_options *ns = object;
+    ns->allows_delta = ns->allowed_delta_types.n_items > 0;
+    if (*ns->channel_regex &&
+        pattern_create(str_of(ns->channel_regex), &ns->channel_pattern, NULL) != STATUS_OK) {
+        config_complain(reader, "channel_regex", NULL, "a regular expression");
+    }
+    check_history(reader, ns);
+    if (ns->auto_cache_recover && !(ns->force_recovery && ns->recovery_mode == RECOVERY_CACHE) &&
+        config_is_good(reader, "force_recovery") && config_is_good(reader, "force_recovery_mode")) {
+        config_complain(reader, "auto_cache_recover", NULL,
+                        "false, or force_recovery true and force_recovery_mode \"cache\"");
+    }
+    if (ns->force_push_join_leave && !ns->join_leave && config_is_good(reader, "join_leave")) {
         config_complain(reader, "force_push_join_leave", NULL, "false, or join_leave true");
     }
 }
@@ -196,11 +205,17 @@ static void check_channel_options(struct config_reader *reader, void *object)
 {
     const struct channel_options *options = object;
     const struct namespace_options *all = options->namespaces.items;
-    if (outlives_its_position(options, &options->without_namespace)) {
+    bool ttl_is_good = config_is_good(reader, "history_meta_ttl");
+    if (ttl_is_good && outlives_its_position(options, &options->without_namespace) &&
+        config_is_good(reader, "without_namespace.history_ttl") &&
+        config_is_good(reader, "without_namespace.history_meta_ttl")) {
         config_complain(reader, "history_meta_ttl", NULL, "at least without_namespace.history_ttl");
     }
     for (size_t i = 0; i < options->namespaces.n_items; i++) {
-        if (outlives_its_position(options, &all[i])) {
+        char own_ttl[64];
+        snprintf(own_ttl, sizeof(own_ttl), "namespaces[%zu].history_meta_ttl", i);
+        if (ttl_is_good && outlives_its_position(options, &all[i]) &&
+            config_is_good(reader, own_ttl)) {
             config_complain_item(reader, "namespaces", i, "history_ttl", NULL,
                                  "at most channel.history_meta_ttl, or its own history_meta_ttl");
         }

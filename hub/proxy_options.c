@@ -113,11 +113,11 @@ static void check_transform(struct config_reader *reader, void *object)
     const struct proxy_transform *transform = object;
     bool has_error = transform->to_error.code != 0;
     bool has_disconnect = transform->to_disconnect.code != 0;
-    if (has_error && has_disconnect) {
+    if (has_error && has_disconnect && config_is_good(reader, "to_error")) {
         config_complain(reader, "to_disconnect", NULL,
                         "left out: a status becomes an error or a disconnect, not both");
     }
-    if (!has_error && !has_disconnect) {
+    if (!has_error && !has_disconnect && config_is_good(reader, "to_disconnect")) {
         config_complain(reader, "to_error", NULL,
                         "an error with a code, or a disconnect under to_disconnect");
     }

@@ -11,7 +11,8 @@
 #include "hub/token_keys.h"
 #include "upstreams/url_template.h"
 
-/* --- single values --- */
+/* --- single values ---
+ * The public keys are secret in messages: what stands there by mistake may be a private one. */
 
 static const char *text_at(const void *place)
 {
@@ -25,20 +26,25 @@ static bool is_key(const char *pem, enum key_kind kind)
     return key != NULL;
 }
 
+static const char *accept_key(const char *pem, enum key_kind kind, const char *expected)
+{
+    if (!pem[0] || is_key(pem, kind)) {
+        return NULL;
+    }
+    return strstr(pem, "PRIVATE KEY-----") ? "a public key: this is a private key" : expected;
+}
+
 static const char *accept_rsa(const void *place)
 {
-    const char *pem = text_at(place);
-    return !pem[0] || is_key(pem, KEY_RSA)
-               ? NULL
-               : "an RSA public key of 2048 to 8192 bits in PEM (-----BEGIN PUBLIC KEY-----)";
+    return accept_key(text_at(place), KEY_RSA,
+                      "an RSA public key of 2048 to 8192 bits in PEM (-----BEGIN PUBLIC KEY-----)");
 }
 
 static const char *accept_ecdsa(const void *place)
 {
-    const char *pem = text_at(place);
-    return !pem[0] || is_key(pem, KEY_EC)
-               ? NULL
-               : "an EC public key on P-256, P-384 or P-521 in PEM (-----BEGIN PUBLIC KEY-----)";
+    return accept_key(
+        text_at(place), KEY_EC,
+        "an EC public key on P-256, P-384 or P-521 in PEM (-----BEGIN PUBLIC KEY-----)");
 }
 
 /* The text is valid until the next call. */
@@ -80,19 +86,20 @@ static void check_tokens(struct config_reader *reader, void *object)
 {
     const struct token_options *options = object;
     if (options->audience[0] && options->audience_regex[0]) {
-        config_complain(reader, "audience_regex", NULL, "nothing beside audience");
+        config_complain_need(reader, "audience_regex", "either audience or audience_regex");
     }
     if (options->issuer[0] && options->issuer_regex[0]) {
-        config_complain(reader, "issuer_regex", NULL, "nothing beside issuer");
+        config_complain_need(reader, "issuer_regex", "either issuer or issuer_regex");
     }
     if (options->hmac_previous_secret_key_valid_until > 0 &&
-        !options->hmac_previous_secret_key[0]) {
+        !options->hmac_previous_secret_key[0] &&
+        config_is_good(reader, "hmac_previous_secret_key")) {
         config_complain(reader, "hmac_previous_secret_key_valid_until", NULL,
                         "0 without hmac_previous_secret_key");
     }
 }
 
-static bool has_key(const struct token_options *o)
+bool token_options_have_key(const struct token_options *o)
 {
     return o->hmac_secret_key[0] || o->hmac_previous_secret_key[0] || o->rsa_public_key[0] ||
            o->ecdsa_public_key[0] || o->jwks_public_endpoint[0];
@@ -102,7 +109,7 @@ static void check_subscription_tokens(struct config_reader *reader, void *object
 {
     const struct token_options *options = object;
     check_tokens(reader, object);
-    if (!options->enabled && has_key(options)) {
+    if (!options->enabled && token_options_have_key(options)) {
         config_complain(reader, "enabled", NULL, "true beside keys of its own");
     }
 }
@@ -125,9 +132,10 @@ static const struct config_field fields[] = {
     FIELD("hmac_previous_secret_key_valid_until", CONFIG_INT, hmac_previous_secret_key_valid_until,
           "0", .min = 0, .max = INT64_C(253402300799),
           .doc = "Until when it is, in seconds since 1970; 0: without an end."),
-    FIELD("rsa_public_key", CONFIG_STRING, rsa_public_key, "", .accept = accept_rsa,
+    FIELD("rsa_public_key", CONFIG_STRING, rsa_public_key, "", .secret = true, .accept = accept_rsa,
           .doc = "The public key of RS256, RS384 and RS512 in PEM, of 2048 to 8192 bits."),
-    FIELD("ecdsa_public_key", CONFIG_STRING, ecdsa_public_key, "", .accept = accept_ecdsa,
+    FIELD("ecdsa_public_key", CONFIG_STRING, ecdsa_public_key, "", .secret = true,
+          .accept = accept_ecdsa,
           .doc = "The public key in PEM of ES256 (P-256), ES384 (P-384) or ES512 (P-521): the "
                  "curve says which."),
     FIELD("jwks_public_endpoint", CONFIG_STRING, jwks_public_endpoint, "",

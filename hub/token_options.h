@@ -23,4 +23,7 @@ struct token_options {
 extern const struct config_shape token_options_shape;
 extern const struct config_shape subscription_token_options_shape;
 
+/* Is there anything to verify a signature with? */
+bool token_options_have_key(const struct token_options *options);
+
 #endif

@@ -88,7 +88,8 @@ static void check_webhook(struct config_reader *reader, void *object)
     if (options->events.n_items == 0) {
         config_complain(reader, "events", NULL, "at least one event");
     }
-    if (options->retry_max_delay_ms < options->retry_min_delay_ms) {
+    if (options->retry_max_delay_ms < options->retry_min_delay_ms &&
+        config_is_good(reader, "retry_min_delay")) {
         config_complain(reader, "retry_max_delay", NULL, "at least retry_min_delay");
     }
 }

@@ -46,7 +46,9 @@ static void check_tls(struct config_reader *reader, void *object)
 {
     const struct http_tls_options *options = object;
     struct tls_problem problem;
-    if (options->enabled && tls_check_files(options, &problem) == STATUS_INVALID) {
+    if (options->enabled && config_is_good(reader, "cert_pem_file") &&
+        config_is_good(reader, "key_pem_file") &&
+        tls_check_files(options, &problem) == STATUS_INVALID) {
         config_complain(reader, problem.key, NULL, problem.expected);
     }
 }
@@ -252,10 +254,12 @@ void server_options_check(struct config_reader *reader, const struct server_opti
         for (size_t k = 0; k < i; k++) {
             if (endpoints[i].path && endpoints[k].path &&
                 strcmp(endpoints[i].path, endpoints[k].path) == 0) {
+                char key[64];
                 char expected[128];
-                snprintf(expected, sizeof(expected),
-                         "a handler_prefix other than %s.handler_prefix", endpoints[k].section);
-                config_complain(reader, endpoints[i].section, endpoints[i].path, expected);
+                snprintf(key, sizeof(key), "%s.handler_prefix", endpoints[i].section);
+                snprintf(expected, sizeof(expected), "a path that %s.handler_prefix has not",
+                         endpoints[k].section);
+                config_complain(reader, key, NULL, expected);
             }
         }
     }

@@ -94,6 +94,9 @@ static const char *check_authority(struct str authority)
     if (str_find(authority, '@') >= 0) {
         return "a host without user information";
     }
+    if (authority.len == 0 || authority.ptr[0] == ':') {
+        return "a URL with a host: it has no host";
+    }
     size_t host_len = authority.len;
     while (host_len > 0 && is_digit(authority.ptr[host_len - 1])) {
         host_len--;

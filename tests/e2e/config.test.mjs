@@ -1,5 +1,6 @@
 // The configuration as an operator meets it: what is wrong is said, all of it, with its place; and how the program ends.
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { join } from 'node:path';
@@ -100,6 +101,14 @@ describe('checkconfig', { concurrency: true }, () => {
     'a URL with an open brace': [withUrl('http://127.0.0.1/{city'), /is not closed braces around names/],
     'a URL with an unknown parameter': [withUrl('http://127.0.0.1/{town}'), /is not a URL whose \{names\} stand under params/],
     'a variable that is not set': [{ http_api: { key: '${BELFRY_TEST_NOT_SET}' } }, /http_api\.key: the environment variable BELFRY_TEST_NOT_SET is not set/],
+    'a path that is taken': [{ sse: { enabled: true, handler_prefix: '/connection/websocket' } }, /: sse\.handler_prefix: "\/connection\/websocket" is not a path that websocket\.handler_prefix has not/],
+    'a proxy there is none of': [withNamespaces({ name: 'news', subscribe_proxy_enabled: true, subscribe_proxy_name: 'hospitl' }), /: channel\.namespaces\[0\]\.subscribe_proxy_name: "hospitl" is not a name under proxies, or "default" where channel\.proxy\.subscribe is enabled/],
+    'a default proxy that is not enabled': [withNamespaces({ name: 'news', sub_refresh_proxy_enabled: true }), /: channel\.namespaces\[0\]\.sub_refresh_proxy_name: expected channel\.proxy\.sub_refresh enabled, or a name under proxies/],
+    'a method that nobody answers': [{ rpc: { without_namespace: { proxy_enabled: true } } }, /: rpc\.without_namespace\.proxy_name: expected rpc\.proxy enabled, or a name under proxies/],
+    'a backend without a host': [{ proxies: [{ name: 'crm', endpoint: 'http:///x' }] }, /: proxies\[0\]\.endpoint: "http:\/\/\/x" is not a URL with a host: it has no host/],
+    'two ways to look at an audience': [{ client: { token: { audience: 'a', audience_regex: 'b' } } }, /: client\.token\.audience_regex: expected either audience or audience_regex/],
+    'subscription tokens without a key': [{ client: { subscription_token: { enabled: true } } }, /: client\.subscription_token\.enabled: expected a key beside it/],
+    'a personal channel in no namespace': [{ client: { subscribe_to_user_personal_channel: { enabled: true, personal_channel_namespace: 'nope' } } }, /: client\.subscribe_to_user_personal_channel\.personal_channel_namespace: "nope" is not the name of a namespace/],
     'a ${ without an end': [{ log: { level: '${NAME' } }, /log\.level: \$\{ must be followed by the name of an environment variable/],
   };
   test('names the path, the value and what was expected', async t => {
@@ -121,7 +130,39 @@ describe('checkconfig', { concurrency: true }, () => {
       /: http_sever: /, /: http_server\.port: /, /: http_server\.adress: /, /: client\.ping_interval: /, /: client\.token\.hmac_secret_key: /,
       /: channel\.namespaces\[0\]\.force_recovery: /, /: channel\.namespaces\[1\]\.nonsense: /,
       /: feeds\[0\]\.upstreams\[0\]\.url: /, /: feeds\[0\]\.upstreams\[1\]\.url: missing/, /: feeds\[1\]\.params: /, /: feeds\[2\]\.channel: /, /: storage\.path: /,
+      /: feeds\[1\]\.name: /, /: feeds\[2\]\.name: /,
     ]);
+  });
+
+  test('says everything at once of what does not go together, too', async t => {
+    const [proxy, webhook] = [{ name: 'crm', endpoint: 'http://127.0.0.1:1/' }, { name: 'crm', endpoint: 'http://127.0.0.1:1/', events: ['disconnect'] }];
+    const config = {
+      http_stream: { enabled: true }, sse: { enabled: true, handler_prefix: '/connection/http_stream' }, uni_sse: { enabled: true, handler_prefix: 'x' },
+      client: { ping_interval: '1s', allowed_origins: ['x'] },
+      channel: { namespaces: [{ name: 'news', history_size: 5 }, { name: 'ward', subscribe_proxy_enabled: true, subscribe_proxy_name: 'none' }, { name: 'news' }] },
+      proxies: [proxy, proxy], webhooks: [webhook, { ...webhook, retry_min_delay: '2s', retry_max_delay: '1s' }],
+      feeds: [feed, { ...feed, channel: 'city:x', upstreams: [upstream, { ...upstream, url: 'x' }] }],
+    };
+    const { text } = await check(t, config);
+    for (const place of ['sse.handler_prefix', 'uni_sse.handler_prefix', 'client.pong_timeout', 'client.allowed_origins', 'channel.namespaces[0].history_ttl',
+      'channel.namespaces[2].name', 'proxies[1].name', 'webhooks[1].name', 'webhooks[1].retry_max_delay', 'feeds[1].upstreams[1].url', 'feeds[1].upstreams[1].name', 'feeds[1].name']) {
+      assert.ok(text.includes(`config.json: ${place}: `), `${place}:\n${text}`);
+    }
+    assert.equal(text.trim().split('\n').length, 12, text);
+    config.proxies.pop();
+    config.channel.namespaces.pop();
+    const again = (await check(t, config)).text;
+    for (const place of ['channel.namespaces[1].subscribe_proxy_name', 'feeds[1].channel']) assert.ok(again.includes(`config.json: ${place}: `), again);
+  });
+
+  test('one wrong value makes no others wrong', async t => {
+    const ns = { name: 'news', force_recovery: true, history_ttl: '1h' };
+    await assertComplaints(t, withNamespaces({ ...ns, history_size: 'x' }), [/history_size: "x"/]);
+    await assertComplaints(t, { channel: { namespaces: 5 }, ...withFeed({ channel: 'city:x' }) }, [/channel\.namespaces: 5/]);
+    await assertComplaints(t, { proxies: 5, ...withNamespaces({ name: 'news', publish_proxy_enabled: true, publish_proxy_name: 'crm' }) }, [/proxies: 5/]);
+    await assertComplaints(t, { client: { ping_interval: 1, pong_timeout: '30s' } }, [/ping_interval: 1/]);
+    await assertComplaints(t, { client: { subscription_token: { enabled: true, rsa_public_key: 'x' } } }, [/rsa_public_key: /]);
+    await assertComplaints(t, { channel: { proxy: { publish: { enabled: 1 } }, ...withNamespaces({ name: 'news', publish_proxy_enabled: true }).channel } }, [/proxy\.publish\.enabled: 1/]);
   });
 
   test('a syntax error names file, line and column once', async t => {
@@ -227,6 +268,31 @@ describe('secrets', { concurrency: true }, () => {
     }
   });
 
+  test('are not shown where they do not belong either', async t => {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const [start, line] = privateKey.export({ type: 'pkcs8', format: 'pem' }).split('\n');
+    const pem = privateKey.export({ type: 'pkcs8', format: 'pem' });
+    const url = `http://user:${SECRET}@127.0.0.1/`;
+    const cases = [
+      [{ client: { token: { rsa_public_key: pem } } }, {}, /rsa_public_key: the value \(not shown\) is not a public key: this is a private key/],
+      [{ client: { token: { ecdsa_public_key: pem } } }, {}, /ecdsa_public_key: the value \(not shown\) is not a public key: this is a private key/],
+      [{}, { BELFRY_CLIENT_TOKEN_RSA_PUBLIC_KEY: pem }, /rsa_public_key \(from BELFRY_CLIENT_TOKEN_RSA_PUBLIC_KEY\): the value \(not shown\) is not a public key: this/],
+      [{ storage: { durability: pem } }, {}, /storage\.durability: the value \(not shown\) is not one of/],
+      [{ proxies: [{ name: 'crm', endpoint: url }] }, {}, /proxies\[0\]\.endpoint: "http:\/\/\.\.\.@127/],
+      [{ webhooks: [{ name: 'crm', endpoint: `${url} x`, events: ['disconnect'] }] }, {}, /webhooks\[0\]\.endpoint: "http:\/\/\.\.\.@127/],
+      [{ client: { token: { jwks_public_endpoint: url } } }, {}, /jwks_public_endpoint: "http:\/\/\.\.\.@127/],
+      [{}, { BELFRY_CLIENT_TOKEN_JWKS_PUBLIC_ENDPOINT: url }, /jwks_public_endpoint \(from BELFRY_CLIENT_TOKEN_JWKS_PUBLIC_ENDPOINT\): "http:\/\/\.\.\.@127/],
+      [withUrl(url), {}, /upstreams\[0\]\.url: "http:\/\/\.\.\.@127/],
+      [{ client: { allowed_origins: [url] } }, {}, /client\.allowed_origins: /],
+    ];
+    for (const [config, env, pattern] of cases) {
+      const { code, text } = await check(t, config, { env });
+      assert.equal(code, 1, text);
+      assert.match(text, pattern);
+      for (const secret of [start, line.slice(0, 12), SECRET.slice(0, 6)]) assert.ok(!text.includes(secret), text);
+    }
+  });
+
   test('are in no line of the log, down to trace', async t => {
     const config = { log: { level: 'trace' }, http_api: { key: '${KEY}' }, client: { token: { hmac_secret_key: SECRET } } };
     const hub = await startHub(t, { config, env: { KEY: `${SECRET}-key` } });
@@ -244,6 +310,53 @@ describe('secrets', { concurrency: true }, () => {
     const log = hub.lines.join('\n');
     for (const secret of [SECRET, token, token.split('.')[2], 'private-data']) assert.ok(!log.includes(secret), log);
   });
+});
+
+/** The keys that the program knows, by asking it with one that it does not: the leaves, and the objects and lists that hold them. */
+async function walkKnown(t, path, keys, found) {
+  const nest = value => path.reduceRight((inner, step) => (step === 0 ? [inner] : { [step]: inner }), value);
+  const below = new Map();
+  for (const [probe, index] of [[{ xyzzy: 1 }, ''], [[{ xyzzy: 1 }], '[0]']]) {
+    const { text } = await check(t, nest(Object.fromEntries(keys.map(key => [key, probe]))));
+    for (const line of text.split('\n')) {
+      const [, place, known] = /: (\S+)\.xyzzy: unknown key.*; known here: (.*)$/.exec(line) ?? [];
+      const key = place && keys.find(name => place.endsWith(`${name}${index}`) && pathText([...path, name]) === place.slice(0, place.length - index.length).replaceAll('[0]', '[]'));
+      if (key) below.set(key, { path: [...path, key, ...(index ? [0] : [])], keys: known.split(', ') });
+    }
+  }
+  for (const key of keys) {
+    (below.has(key) ? found.parts : found.leaves).add(pathText([...path, key]));
+    if (below.has(key)) await walkKnown(t, below.get(key).path, below.get(key).keys, found);
+  }
+  return found;
+}
+
+const pathText = path => path.reduce((text, step) => (step === 0 ? `${text}[]` : text ? `${text}.${step}` : step), '');
+
+/** The keys in the table of docs/configuration.md; a row that says "keys are those of" another has its keys. */
+async function readDocumented() {
+  const text = await readFile(fileURLToPath(new URL('../../docs/configuration.md', import.meta.url)), 'utf8');
+  const table = text.slice(text.indexOf('| key |'), text.indexOf('\n## '));
+  const rows = [...table.matchAll(/^\| `(.+?)` \| (.*?) \| (.*?) ?\| (.*) \|$/gm)].map(([, key, type, , doc]) => ({ key, doc, part: /^(object|list of objects)$/.test(type) }));
+  assert.equal(rows.length, table.trim().split('\n').length - 2, 'every line of the table is a row');
+  const own = rows.filter(row => !row.part).map(row => row.key);
+  const copies = rows.flatMap(({ key, doc }) => {
+    const [, from, without] = /keys are those of `([\w.[\]]+?)`(?: without `name`| with `name` instead of `(\w+)`)?/.exec(doc) ?? [];
+    const to = key === 'proxies' ? 'proxies[]' : key;
+    const left = doc.includes('without `name`') ? 'name' : without;
+    return from ? own.filter(name => name.startsWith(`${from}.`) && name !== `${from}.${left}`).map(name => to + name.slice(from.length)) : [];
+  });
+  assert.equal(new Set(own).size, own.length, 'no key has two rows');
+  return { leaves: new Set([...own, ...copies]), parts: rows.filter(row => row.part).map(row => row.key) };
+}
+
+test('docs/configuration.md lists every key, and no other', async t => {
+  const { text } = await check(t, { xyzzy: 1 });
+  const known = await walkKnown(t, [], text.trim().split('; known here: ')[1].split(', '), { leaves: new Set(), parts: new Set() });
+  const documented = await readDocumented();
+  assert.ok(known.leaves.size > 200 && known.leaves.has('feeds[].upstreams[].url'), [...known.leaves].join('\n'));
+  assert.deepEqual([...documented.leaves].sort(), [...known.leaves].sort());
+  assert.deepEqual(documented.parts.filter(part => !known.parts.has(part)), []);
 });
 
 describe('the command line', { concurrency: true }, () => {
@@ -267,6 +380,7 @@ describe('the command line', { concurrency: true }, () => {
       assert.equal(out, '');
       assert.match(text, /usage: belfry/);
     }
+    assert.match((await belfry(['frobnicate'])).text, /^belfry: "frobnicate" is not one of the commands: serve, checkconfig/);
   });
 
   test('serve is what it does without a command', async t => {

@@ -78,7 +78,7 @@ describe('metrics', { concurrency: true }, () => {
 test('the path of the WebSocket endpoint is refused, too', async t => {
   const { code, text } = await check(t, { prometheus: { enabled: true, handler_prefix: '/connection/websocket' } });
   assert.equal(code, 1);
-  assert.match(text, /prometheus: \/connection\/websocket is not a handler_prefix other than websocket\.handler_prefix/);
+  assert.match(text, /prometheus\.handler_prefix: "\/connection\/websocket" is not a path that websocket\.handler_prefix has not/);
 });
 
 const publish = (hub, channel, n = 1) => Promise.all(Array.from({ length: n }, (_, i) => hub.call('publish', { channel, data: i })));

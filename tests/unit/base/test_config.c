@@ -40,6 +40,7 @@ struct all {
     char *key;
     struct config_list feeds;
     unsigned checked;
+    bool server_was_good, ports_were_good, origins_were_good;
 };
 
 #define FIELD(struct_, key_, member) .key = key_, .offset = offsetof(struct struct_, member)
@@ -104,6 +105,17 @@ static void check_all(struct config_reader *reader, void *object)
         config_complain(reader, "feeds", NULL, "given where the address is nowhere");
         config_complain(reader, "durability", "\"given\"", "right");
     }
+    if (strcmp(all->server.address, "elsewhere") == 0) {
+        config_complain(reader, "feeds[1].name", NULL, "given elsewhere");
+        config_complain(reader, "http_server.port", NULL, "one of its own");
+        config_complain_need(reader, "http_server.port", "this not to be said: it is wrong");
+        config_complain_need(reader, "client.insecure", "client.insecure or another address");
+        all->server_was_good = config_is_good(reader, "http_server");
+        all->ports_were_good = config_is_good(reader, "http_server.port") ||
+                               config_is_good(reader, "http_server.port.below");
+        all->origins_were_good = config_is_good(reader, "http_server.origins") &&
+                                 config_is_good(reader, "http_server.por");
+    }
     if (strcmp(all->key, "weak") == 0) {
         config_complain(reader, "key", "\"weak\"", "a strong key");
     }
@@ -141,6 +153,7 @@ static void release(struct fixture *f)
 static int teardown(void **state)
 {
     static const char *const variables[] = {"BELFRY_HTTP_SERVER_PORT",
+                                            "BELFRY_HTTP_SERVER_ADDRESS",
                                             "BELFRY_HTTP_SERVER_ORIGINS",
                                             "BELFRY_KEY",
                                             "BELFRY_FEEDS",
@@ -327,7 +340,7 @@ static void all_errors_in_order(void **state)
     assert_memory_equal(f->errors.texts[2], "client.pong_timeout:", 20);
     assert_memory_equal(f->errors.texts[3], "feeds[0].name:", 14);
     assert_memory_equal(f->errors.texts[4], "feeds[1].name:", 14);
-    assert_int_equal(f->all.checked, 0); /* checks see only what was read without error */
+    assert_int_equal(f->all.checked, 1); /* wrong values are no reason not to look further */
 }
 
 static void too_many_errors(void **state)
@@ -376,7 +389,7 @@ static void checks(void **state)
 
     assert_error(f, "{\"client\":{\"pong_timeout\":\"25s\"}}",
                  "client.pong_timeout: \"25s\" is not less than ping_interval");
-    assert_int_equal(f->all.checked, 0); /* something inside was wrong */
+    assert_int_equal(f->all.checked, 1);
     assert_error(f, "{\"client\":{\"ping_interval\":\"5s\"}}",
                  "client.pong_timeout: the default \"8s\" is not less than ping_interval");
     assert_error(f, "{\"feeds\":[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"a\"}]}",
@@ -387,6 +400,80 @@ static void checks(void **state)
                         "feeds: missing, expected given where the address is nowhere");
     assert_string_equal(f->errors.texts[1], "durability: \"given\" is not right");
     assert_error(f, "{\"key\":\"weak\"}", "key: the value (not shown) is not a strong key");
+}
+
+static void checks_reach_down(void **state)
+{
+    struct fixture *f = *state;
+    (void)setenv("BELFRY_CLIENT_INSECURE", "true", 1);
+    read_text(f, "{\"http_server\":{\"address\":\"elsewhere\",\"port\":80},"
+                 "\"feeds\":[{\"name\":\"a\"},{\"name\":\"b\"}]}");
+    assert_int_equal(f->errors.n_texts, 3);
+    assert_string_equal(f->errors.texts[0], "feeds[1].name: \"b\" is not given elsewhere");
+    assert_string_equal(f->errors.texts[1], "http_server.port: 80 is not one of its own");
+    assert_string_equal(f->errors.texts[2], "client.insecure (from BELFRY_CLIENT_INSECURE): "
+                                            "expected client.insecure or another address");
+    assert_false(f->all.server_was_good);
+    assert_false(f->all.ports_were_good);
+    assert_true(f->all.origins_were_good);
+}
+
+/* What has been complained about is not complained about again by a check; the rest is. */
+static void wrong_values_hide_no_check(void **state)
+{
+    struct fixture *f = *state;
+    read_text(f, "{\"http_server\":{\"address\":\"nowhere\",\"port\":0},\"durability\":\"no\","
+                 "\"feeds\":[],\"client\":{\"ping_interval\":\"5s\"}}");
+    assert_int_equal(f->errors.n_texts, 4);
+    assert_memory_equal(f->errors.texts[0], "http_server.port:", 17);
+    assert_memory_equal(f->errors.texts[1], "durability: \"no\"", 16);
+    assert_memory_equal(f->errors.texts[2], "client.pong_timeout:", 20);
+    assert_memory_equal(f->errors.texts[3], "feeds: a list [...] is not given", 32);
+    read_text(f, "{\"feeds\":[{\"name\":\"a\"},{\"name\":\"a\"},{\"name\":17}],\"key\":\"weak\"}");
+    assert_int_equal(f->errors.n_texts, 3);
+    assert_memory_equal(f->errors.texts[0], "feeds[2].name:", 14);
+    assert_memory_equal(f->errors.texts[1], "feeds[1].name:", 14);
+    assert_memory_equal(f->errors.texts[2], "key:", 4);
+}
+
+/* The value must be in no message, wherever it stands. */
+static void assert_shown(struct fixture *f, const char *address, const char *shown)
+{
+    char text[300];
+    char error[300];
+    (void)snprintf(text, sizeof(text), "{\"http_server\":{\"address\":\"%s\"}}", address);
+    (void)snprintf(error, sizeof(error), "http_server.address: %s is not an address without blanks",
+                   shown);
+    assert_error(f, text, error);
+    (void)setenv("BELFRY_HTTP_SERVER_ADDRESS", address, 1);
+    (void)snprintf(error, sizeof(error),
+                   "http_server.address (from BELFRY_HTTP_SERVER_ADDRESS): %s is not an address "
+                   "without blanks",
+                   shown);
+    assert_error(f, "{}", error);
+    (void)unsetenv("BELFRY_HTTP_SERVER_ADDRESS");
+}
+
+static void passwords_are_masked(void **state)
+{
+    struct fixture *f = *state;
+    assert_shown(f, "http://me:hush@b.example/ x", "\"http://...@b.example/ x\"");
+    assert_shown(f, "http://me:hu/s@h@b.example/ x", "\"http://...@b.example/ x\"");
+    assert_shown(f, "http://token@b.example x", "\"http://...@b.example x\"");
+    assert_shown(f, "me:hush@b.example x", "\"...@b.example x\"");
+    assert_shown(f, "me@b.example x", "\"me@b.example x\"");
+    assert_shown(f, "http://b.example x:y", "\"http://b.example x:y\"");
+}
+
+static void private_keys_are_not_shown(void **state)
+{
+    struct fixture *f = *state;
+    assert_shown(f, "-----BEGIN EC PRIVATE KEY----- MHcC", "the value (not shown)");
+    assert_shown(f, "-----BEGIN PUBLIC KEY----- MHcC", "\"-----BEGIN PUBLIC KEY----- MHcC\"");
+    (void)setenv("BELFRY_HTTP_SERVER_PORT", "-----BEGIN PRIVATE KEY----- MHcC", 1);
+    assert_error(f, "{}",
+                 "http_server.port (from BELFRY_HTTP_SERVER_PORT): the value (not shown) is not a "
+                 "TCP port from 1 to 65535");
 }
 
 static void secrets_are_not_shown(void **state)
@@ -476,7 +563,9 @@ static void overrides(void **state)
     (void)setenv("BELFRY_CLIENT_PING_INTERVAL", "7s", 1);
     assert_error(f, "{}", "client.pong_timeout: the default \"8s\" is not less than ping_interval");
     (void)setenv("BELFRY_CLIENT_PONG_TIMEOUT", "7s", 1);
-    assert_error(f, "{}", "client.pong_timeout: \"7s\" is not less than ping_interval");
+    assert_error(f, "{}",
+                 "client.pong_timeout (from BELFRY_CLIENT_PONG_TIMEOUT): \"7s\" is not less than "
+                 "ping_interval");
 }
 
 /* What the reader writes to the log (stderr) about this document. */
@@ -555,7 +644,9 @@ static void values_are_accepted_or_not(void **state)
     read_text(f, "{\"http_server\":{\"port\":0,\"address\":\"a b\",\"nobody\":1}}");
     assert_int_equal(f->errors.n_texts, 3);
     setenv("BELFRY_HTTP_SERVER_ADDRESS", "c d", 1);
-    assert_error(f, "{}", "http_server.address: c d is not an address without blanks");
+    assert_error(f, "{}",
+                 "http_server.address (from BELFRY_HTTP_SERVER_ADDRESS): \"c d\" is not an address "
+                 "without blanks");
     unsetenv("BELFRY_HTTP_SERVER_ADDRESS");
 }
 
@@ -581,6 +672,10 @@ int main(void)
         TEST(values_are_accepted_or_not),
         TEST(an_unknown_key_hides_no_check),
         TEST(checks),
+        TEST(checks_reach_down),
+        TEST(wrong_values_hide_no_check),
+        TEST(passwords_are_masked),
+        TEST(private_keys_are_not_shown),
         TEST(secrets_are_not_shown),
         TEST(long_values_are_cut),
         TEST(variables_in_texts),

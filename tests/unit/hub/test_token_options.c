@@ -2,6 +2,7 @@
 /* The tables of client.token and client.subscription_token: what is read, and every complaint. */
 #include "hub/token_options.h"
 
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -198,6 +199,27 @@ static char *make_private_pem(EVP_PKEY *key, const char *passphrase)
     return text_of_memory(out);
 }
 
+#define PRIVATE ": the value (not shown) is not a public key: this is a private key\n"
+
+/* Takes the PEM, of a private key: nothing of it is shown. */
+static void check_override(const char *name, char *pem)
+{
+    char variable[64] = "BELFRY_";
+    char expected[200];
+    struct token_options o;
+    for (size_t i = 0; name[i]; i++) {
+        variable[7 + i] = (char)toupper((unsigned char)name[i]);
+    }
+    (void)setenv(variable, pem, 1);
+    char *text = complaints(&token_options_shape, "{}", &o);
+    (void)unsetenv(variable);
+    (void)snprintf(expected, sizeof(expected), "%s (from %s)" PRIVATE, name, variable);
+    assert_string_equal(text, expected);
+    config_release(&token_options_shape, &o);
+    free(text);
+    free(pem);
+}
+
 static void other_forms_of_keys(void **state)
 {
     (void)state;
@@ -206,8 +228,9 @@ static void other_forms_of_keys(void **state)
     for (size_t i = 0; i < 2; i++) {
         check_pem(names[i], make_certificate(keys[i]), "");
         check_pem(names[i], make_certificate(keys[1 - i]), "public key");
-        check_pem(names[i], make_private_pem(keys[i], NULL), "public key");
-        check_pem(names[i], make_private_pem(keys[i], "hush"), "public key");
+        check_pem(names[i], make_private_pem(keys[i], NULL), PRIVATE);
+        check_pem(names[i], make_private_pem(keys[i], "hush"), PRIVATE);
+        check_override(names[i], make_private_pem(keys[i], NULL));
     }
     EVP_PKEY_free(keys[0]);
     EVP_PKEY_free(keys[1]);
@@ -218,8 +241,10 @@ static void wrong_values(void **state)
     (void)state;
     check_complains("{\"audience_regex\":\"a(\"}", "a regular expression (at byte 2: missing");
     check_complains("{\"issuer_regex\":\"*\"}", "a regular expression");
-    check_complains("{\"audience\":\"a\",\"audience_regex\":\"b\"}", "nothing beside audience");
-    check_complains("{\"issuer\":\"a\",\"issuer_regex\":\"b\"}", "nothing beside issuer");
+    check_complains("{\"audience\":\"a\",\"audience_regex\":\"b\"}",
+                    "audience_regex: expected either audience or audience_regex");
+    check_complains("{\"issuer\":\"a\",\"issuer_regex\":\"b\"}",
+                    "issuer_regex: expected either issuer or issuer_regex");
     check_complains("{\"hmac_previous_secret_key_valid_until\":5}",
                     "0 without hmac_previous_secret_key");
     check_complains("{\"hmac_previous_secret_key_valid_until\":-5}",

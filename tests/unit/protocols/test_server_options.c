@@ -101,8 +101,8 @@ static void the_environment_overrides(void **state)
     setenv("BELFRY_TLS_ENABLED", "true", 1);
     setenv("BELFRY_TLS_CERT_PEM_FILE", "/nowhere/b", 1);
     check_refused("{\"tls\": {\"enabled\": false}}",
-                  "tls.cert_pem_file: \"/nowhere/b\" is not a file that can be read (No such file "
-                  "or directory)");
+                  "tls.cert_pem_file (from BELFRY_TLS_CERT_PEM_FILE): \"/nowhere/b\" is not a file "
+                  "that can be read (No such file or directory)");
     unsetenv("BELFRY_TLS_ENABLED");
     unsetenv("BELFRY_TLS_CERT_PEM_FILE");
 }
@@ -195,13 +195,15 @@ static void open_endpoints_have_different_paths(void **state)
     (void)state;
     check_paths("{}", NULL);
     check_paths("{\"sse\": {\"enabled\": true, \"handler_prefix\": \"/connection/websocket\"}}",
-                "sse: /connection/websocket is not a handler_prefix other than "
-                "websocket.handler_prefix");
+                "sse.handler_prefix: \"/connection/websocket\" is not a path that "
+                "websocket.handler_prefix has not");
     check_paths("{\"sse\": {\"enabled\": true, \"handler_prefix\": \"/emulation\"}}",
-                "emulation: /emulation is not a handler_prefix other than sse.handler_prefix");
-    check_paths("{\"prometheus\": {\"enabled\": true, \"handler_prefix\": \"/p\"},"
-                "\"uni_sse\": {\"enabled\": true, \"handler_prefix\": \"/p\"}}",
-                "prometheus: /p is not a handler_prefix other than uni_sse.handler_prefix");
+                "emulation.handler_prefix: the default \"/emulation\" is not a path that "
+                "sse.handler_prefix has not");
+    check_paths(
+        "{\"prometheus\": {\"enabled\": true, \"handler_prefix\": \"/p\"},"
+        "\"uni_sse\": {\"enabled\": true, \"handler_prefix\": \"/p\"}}",
+        "prometheus.handler_prefix: \"/p\" is not a path that uni_sse.handler_prefix has not");
 }
 
 static void closed_endpoints_take_no_path(void **state)
