@@ -187,7 +187,7 @@ static enum status apply(struct client *c, enum status status, const struct toke
     if (status == STATUS_CONNECT) {
         return STATUS_INTERNAL; /* temporary: the client tries again */
     }
-    if (status != STATUS_OK || !str_eq(str_of(claims->user), client_user(c))) {
+    if (status != STATUS_OK || !verify_is_users(claims, c)) {
         return disconnected(c, &disconnect_invalid_token);
     }
     if (expiry_is_over(claims->expires_at)) {
@@ -230,7 +230,9 @@ void client_refresh(struct client *c, struct str token, connect_done_fn done, vo
     c->hub->n_operations++;
     client_call_begins(c);
     if (token.len > 0) {
-        verify_start(c->hub, TOKEN_CONNECTION, token, verified, r);
+        const struct verify_request request = {
+            .kind = TOKEN_CONNECTION, .token = token, .client = c};
+        verify_start(c->hub, &request, verified, r);
     } else {
         r->refuse = (struct deferred){.fn = refuse, .arg = r};
         loop_defer(c->hub->loop, &r->refuse);

@@ -119,6 +119,14 @@ static void accept_claims(struct connect *k, enum status status, struct token_cl
     case STATUS_CONNECT: fail(k, STATUS_INTERNAL); return; /* temporary: the client tries again */
     default: send_away(k, &disconnect_invalid_token); return;
     }
+    bool is_anonymous = !claims->user || !*claims->user;
+    if (is_anonymous && k->hub->client_options->disallow_anonymous_connection_tokens) {
+        verify_log_refusal(TOKEN_CONNECTION,
+                           "it names no user: disallow_anonymous_connection_tokens", claims,
+                           k->client);
+        send_away(k, &disconnect_permission_denied);
+        return;
+    }
     k->user = take(&claims->user);
     k->info = take(&claims->info);
     k->meta = take(&claims->meta);
@@ -126,11 +134,6 @@ static void accept_claims(struct connect *k, enum status status, struct token_cl
     k->grants = claims->subs;
     k->are_from_token = true;
     claims->subs = (struct subscription_grants){0};
-    bool is_anonymous = !k->user || !*k->user;
-    if (is_anonymous && k->hub->client_options->disallow_anonymous_connection_tokens) {
-        send_away(k, &disconnect_permission_denied);
-        return;
-    }
     go(k, CONNECT_ADMITTING);
 }
 
@@ -268,7 +271,9 @@ static void identify(struct connect *k)
         send_away(k, &disconnect_shutdown);
     } else if (k->token) {
         go(k, CONNECT_VERIFYING); /* verified() steps us */
-        verify_start(k->hub, TOKEN_CONNECTION, str_of(k->token), verified, k);
+        const struct verify_request request = {
+            .kind = TOKEN_CONNECTION, .token = str_of(k->token), .client = k->client};
+        verify_start(k->hub, &request, verified, k);
     } else if (user.len > 0) {
         k->user = keep(k, user);
         go(k, CONNECT_ADMITTING);
@@ -408,6 +413,25 @@ static void keep_result(struct connect_part *part, const struct subscribe_result
     part->result.publications = kept;
 }
 
+/* The backend's mistake, not the client's. */
+static void log_part(const struct connect_part *part, enum status status)
+{
+    static struct log_limit limit;
+    char uuid[RNG_UUID_SIZE];
+    const char *why = status == STATUS_UNKNOWN_CHANNEL ? "its namespace is not configured"
+                      : status == STATUS_INVALID       ? "its name is not allowed"
+                                                       : status_name(status);
+    if (status == STATUS_CLOSED || !log_permits(&limit)) { /* closed: the client has gone */
+        return;
+    }
+    client_id(part->connect->client, uuid);
+    log_info("client", "server_subscription_refused", log_s("why", why),
+             log_s("channel", part->grant.channel),
+             log_s("named_by", part->is_from_token ? "token" : "backend or personal channel"),
+             log_str("user", client_user(part->connect->client)), log_s("client", uuid),
+             log_i("left_out", limit.n_left_out));
+}
+
 static void part_done(void *arg, enum status status, const struct client_error *error,
                       const struct subscribe_result *result)
 {
@@ -416,7 +440,8 @@ static void part_done(void *arg, enum status status, const struct client_error *
     (void)error; /* nobody but the storage is asked */
     if (status == STATUS_OK) {
         keep_result(part, result);
-    } else if (k->status == STATUS_OK) {
+    } else if (k->status == STATUS_OK) { /* the first one is told */
+        log_part(part, status);
         k->status = status;
     }
     if (--k->n_open == 0) {

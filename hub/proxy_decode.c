@@ -14,6 +14,7 @@
 #define MAX_REASON_BYTES    123 /* a WebSocket Close frame holds no more */
 #define MIN_DISCONNECT_CODE 3000
 #define MAX_DISCONNECT_CODE 4999
+#define MIN_ERROR_CODE      100 /* below are no codes of the protocol, and none of a backend's own */
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -223,21 +224,21 @@ static enum status read_members(struct proxy_reading *r, enum proxy_event event,
 static enum status check_grants(struct proxy_reading *r, enum proxy_event event, struct str result)
 {
     enum status status = STATUS_OK;
-    const char *member = "result";
+    const struct subscription_fault *fault = NULL;
     if (event == PROXY_CONNECT) {
         struct subscription_grants grants;
-        status = subscription_grants_read(result, &grants, &member);
+        status = subscription_grants_read(result, &grants, &fault);
         if (status == STATUS_OK) {
             subscription_grants_release(&grants);
         }
     } else if (event == PROXY_SUBSCRIBE) {
         struct subscription_grant grant;
-        status = subscription_grant_read(result, &grant, &member);
+        status = subscription_grant_read(result, &grant, &fault);
         if (status == STATUS_OK) {
             subscription_grant_release(&grant);
         }
     }
-    return status == STATUS_INVALID ? wrong(r, member, "another type or content") : status;
+    return status == STATUS_INVALID ? wrong(r, fault->in_result, fault->expected) : status;
 }
 
 static enum status read_result(struct proxy_reading *r, enum proxy_event event, struct str result)
@@ -285,8 +286,8 @@ static enum status read_error(struct proxy_reading *r, struct str error)
     if (json_read_object(error, fields, COUNT_OF(fields), NULL) != STATUS_OK) {
         return wrong(r, "error", "an object with a code");
     }
-    if (!json_to_u64(fields[CODE].value, &code) || code == 0 || code > UINT32_MAX) {
-        return wrong(r, "error.code", "a whole number from 1 to 4294967295");
+    if (!json_to_u64(fields[CODE].value, &code) || code < MIN_ERROR_CODE || code > UINT32_MAX) {
+        return wrong(r, "error.code", "a whole number from 100 to 4294967295");
     }
     if (is_there(fields[TEMPORARY].value) &&
         !json_to_bool(fields[TEMPORARY].value, &r->answer.is_temporary)) {

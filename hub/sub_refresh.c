@@ -95,7 +95,9 @@ void client_sub_refresh(struct client *c, struct str channel, struct str token,
     c->hub->n_operations++;
     bool is_subscribed = client_subscription_named(c, channel);
     if (is_subscribed && token.len > 0) {
-        verify_start(c->hub, TOKEN_SUBSCRIPTION, token, verified, r);
+        const struct verify_request request = {
+            .kind = TOKEN_SUBSCRIPTION, .token = token, .client = c, .channel = channel};
+        verify_start(c->hub, &request, verified, r);
         return;
     }
     r->refusal = is_subscribed ? STATUS_INVALID : STATUS_DENIED;

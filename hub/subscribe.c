@@ -197,8 +197,12 @@ static enum status find_permission(struct subscribe *s)
         return STATUS_OK;
     }
     if (s->token) {
+        const struct verify_request request = {.kind = TOKEN_SUBSCRIPTION,
+                                               .token = str_of(s->token),
+                                               .client = s->client,
+                                               .channel = name};
         s->state = SUBSCRIBE_VERIFYING; /* verified() steps us */
-        verify_start(s->hub, TOKEN_SUBSCRIPTION, str_of(s->token), verified, s);
+        verify_start(s->hub, &request, verified, s);
         return STATUS_OK;
     }
     switch (channel_user_limit(options, namespace_of(s), name, client_user(s->client))) {
@@ -575,19 +579,44 @@ static char *keep(struct subscribe *s, struct str text)
     return copy;
 }
 
+/* The reply has only a code. */
+static void log_why_refused(const struct client *client, struct str channel, const char *why)
+{
+    if (log_enabled(LOG_DEBUG)) {
+        char uuid[RNG_UUID_SIZE];
+        client_id(client, uuid);
+        log_debug("client", "subscribe_refused", log_s("why", why), log_str("channel", channel),
+                  log_str("user", client_user(client)), log_s("client", uuid));
+    }
+}
+
+static void log_no_namespace(const struct subscribe *s, struct str channel)
+{
+    if (s->status == STATUS_UNKNOWN_CHANNEL) {
+        log_why_refused(s->client, channel, "its namespace is not configured");
+    } else if (s->status == STATUS_INVALID) {
+        log_why_refused(s->client, channel, "its name is not allowed");
+    }
+}
+
 static void read_filter(struct subscribe *s, struct str tags_filter)
 {
     if (tags_filter.len == 0 || s->status != STATUS_OK) {
         return;
     }
-    s->status = namespace_of(s)->allow_tags_filter ? tags_filter_create(tags_filter, &s->filter)
-                                                   : STATUS_INVALID;
+    bool is_allowed = namespace_of(s)->allow_tags_filter;
+    s->status = is_allowed ? tags_filter_create(tags_filter, &s->filter) : STATUS_INVALID;
+    if (s->status == STATUS_INVALID) {
+        log_why_refused(s->client, channel_name(s->channel),
+                        is_allowed ? "no such filter" : "allow_tags_filter is off");
+    }
 }
 
 void client_subscribe(struct client *client, const struct subscribe_request *request,
                       subscribe_done_fn done, void *arg)
 {
     struct subscribe *s = create(client, request->channel, done, arg);
+    log_no_namespace(s, request->channel);
     s->token = keep(s, request->token);
     s->data = keep(s, request->data);
     s->wants_positioned = request->positioned;

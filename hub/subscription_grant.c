@@ -82,16 +82,96 @@ enum status subscription_text_read(struct str json, struct str base64, char **re
     return status;
 }
 
-/* --- override --- */
+/* --- faults --- */
 
 enum {
-    O_PRESENCE,
-    O_JOIN_LEAVE,
-    O_FORCE_PUSH_JOIN_LEAVE,
-    O_FORCE_POSITIONING,
-    O_FORCE_RECOVERY,
-    N_OVERRIDES
+    F_OBJECT,
+    F_INFO,
+    F_B64INFO,
+    F_DATA,
+    F_B64DATA,
+    F_EXPIRE_AT,
+    F_OVERRIDE,
+    F_PRESENCE,
+    F_JOIN_LEAVE,
+    F_FORCE_PUSH_JOIN_LEAVE,
+    F_FORCE_POSITIONING,
+    F_FORCE_RECOVERY,
+    N_GRANT_FAULTS,
+    NO_FAULT = N_GRANT_FAULTS
 };
+
+#define FAULT(member_, expected_)                                                                  \
+    {                                                                                              \
+        .member = member_, .in_result = "result." member_, .expected = expected_,                  \
+        .in_words = member_ ": expected " expected_                                                \
+    }
+#define CHOICE "{\"value\": true or false} and nothing else"
+#define OVERRIDES                                                                                  \
+    "an object with none but presence, join_leave, force_push_join_leave, force_positioning, "     \
+    "force_recovery"
+
+/* Of one grant, with what stands in front of its members. */
+#define GRANT_FAULTS(at)                                                                           \
+    [F_INFO] = FAULT(at "info", "one of each name"),                                               \
+    [F_B64INFO] = FAULT(at "b64info", "base64 of JSON"),                                           \
+    [F_DATA] = FAULT(at "data", "one of each name"),                                               \
+    [F_B64DATA] = FAULT(at "b64data", "base64 of JSON"),                                           \
+    [F_EXPIRE_AT] = FAULT(at "expire_at", "whole seconds since 1970"),                             \
+    [F_OVERRIDE] = FAULT(at "override", OVERRIDES),                                                \
+    [F_PRESENCE] = FAULT(at "override.presence", CHOICE),                                          \
+    [F_JOIN_LEAVE] = FAULT(at "override.join_leave", CHOICE),                                      \
+    [F_FORCE_PUSH_JOIN_LEAVE] = FAULT(at "override.force_push_join_leave", CHOICE),                \
+    [F_FORCE_POSITIONING] = FAULT(at "override.force_positioning", CHOICE),                        \
+    [F_FORCE_RECOVERY] = FAULT(at "override.force_recovery", CHOICE)
+
+static const struct subscription_fault grant_faults[N_GRANT_FAULTS] = {
+    [F_OBJECT] = {"", "result", "an object", "it is no object"}, GRANT_FAULTS("")};
+static const struct subscription_fault subs_faults[N_GRANT_FAULTS] = {
+    [F_OBJECT] = FAULT("subs", "an object of objects, by name of channel"),
+    GRANT_FAULTS("subs.*.")};
+static const struct subscription_fault channels_fault =
+    FAULT("channels", "a list of names of channels");
+
+static enum status fail(const struct subscription_fault *fault, enum status status,
+                        const struct subscription_fault **ret_fault)
+{
+    if (status == STATUS_INVALID && ret_fault) {
+        *ret_fault = fault;
+    }
+    return status;
+}
+
+/* --- override --- */
+
+enum { N_OVERRIDES = F_FORCE_RECOVERY - F_PRESENCE + 1 };
+
+static const struct str override_names[N_OVERRIDES] = {
+    STR("presence"), STR("join_leave"), STR("force_push_join_leave"), STR("force_positioning"),
+    STR("force_recovery")};
+
+static bool is_name(struct str raw_key, const struct str *names, size_t n_names)
+{
+    for (size_t i = 0; i < n_names; i++) {
+        if (json_key_is(raw_key, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_others(struct str object, const struct str *names, size_t n_names)
+{
+    struct json_walk w = json_walk(object);
+    struct str key;
+    struct str item;
+    while (json_next_member(&w, &key, &item)) {
+        if (!is_name(key, names, n_names)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 /* {"value": true}; the protocol leaves out what is false. */
 static bool read_choice(struct str value, unsigned char *ret_choice)
@@ -102,7 +182,7 @@ static bool read_choice(struct str value, unsigned char *ret_choice)
         *ret_choice = OVERRIDE_NONE;
         return true;
     }
-    if (json_read_object(value, &f, 1, NULL) != STATUS_OK ||
+    if (json_read_object(value, &f, 1, NULL) != STATUS_OK || has_others(value, &f.name, 1) ||
         (!is_absent(f.value) && !json_to_bool(f.value, &truth))) {
         return false;
     }
@@ -110,66 +190,61 @@ static bool read_choice(struct str value, unsigned char *ret_choice)
     return true;
 }
 
-static bool read_override(struct str value, struct subscription_override *ret_override)
+/* Returns the fault. */
+static int read_override(struct str value, struct subscription_override *o)
 {
-    struct json_field f[N_OVERRIDES] = {
-        [O_PRESENCE] = {STR("presence"), STR_EMPTY},
-        [O_JOIN_LEAVE] = {STR("join_leave"), STR_EMPTY},
-        [O_FORCE_PUSH_JOIN_LEAVE] = {STR("force_push_join_leave"), STR_EMPTY},
-        [O_FORCE_POSITIONING] = {STR("force_positioning"), STR_EMPTY},
-        [O_FORCE_RECOVERY] = {STR("force_recovery"), STR_EMPTY},
-    };
-    struct subscription_override *o = ret_override;
+    struct json_field f[N_OVERRIDES];
+    unsigned char *choices[N_OVERRIDES] = {&o->presence, &o->join_leave, &o->force_push_join_leave,
+                                           &o->force_positioning, &o->force_recovery};
     if (is_absent(value)) {
-        return true;
+        return NO_FAULT;
     }
-    return json_read_object(value, f, N_OVERRIDES, NULL) == STATUS_OK &&
-           read_choice(f[O_PRESENCE].value, &o->presence) &&
-           read_choice(f[O_JOIN_LEAVE].value, &o->join_leave) &&
-           read_choice(f[O_FORCE_PUSH_JOIN_LEAVE].value, &o->force_push_join_leave) &&
-           read_choice(f[O_FORCE_POSITIONING].value, &o->force_positioning) &&
-           read_choice(f[O_FORCE_RECOVERY].value, &o->force_recovery);
+    for (size_t i = 0; i < N_OVERRIDES; i++) {
+        f[i] = (struct json_field){.name = override_names[i]};
+    }
+    if (json_read_object(value, f, N_OVERRIDES, NULL) != STATUS_OK ||
+        has_others(value, override_names, N_OVERRIDES)) {
+        return F_OVERRIDE;
+    }
+    for (int i = 0; i < N_OVERRIDES; i++) {
+        if (!read_choice(f[i].value, choices[i])) {
+            return F_PRESENCE + i;
+        }
+    }
+    return NO_FAULT;
 }
 
 /* --- one grant --- */
 
 enum { G_INFO, G_B64INFO, G_DATA, G_B64DATA, G_EXPIRE_AT, G_OVERRIDE, N_GRANT };
 
-static enum status fail(const char *member, enum status status, const char **ret_wrong)
+static enum status read_texts(const struct json_field *f, struct subscription_grant *grant,
+                              int *fault)
 {
-    if (status == STATUS_INVALID && ret_wrong) {
-        *ret_wrong = member;
+    enum status status = subscription_text_read(f[G_INFO].value, f[G_B64INFO].value, &grant->info);
+    *fault = F_B64INFO;
+    if (status == STATUS_OK) {
+        status = subscription_text_read(f[G_DATA].value, f[G_B64DATA].value, &grant->data);
+        *fault = F_B64DATA;
     }
     return status;
 }
 
-static enum status read_texts(const struct json_field *f, struct subscription_grant *grant,
-                              const char **ret_wrong)
-{
-    enum status status = subscription_text_read(f[G_INFO].value, f[G_B64INFO].value, &grant->info);
-    if (status != STATUS_OK) {
-        return fail("b64info", status, ret_wrong);
-    }
-    status = subscription_text_read(f[G_DATA].value, f[G_B64DATA].value, &grant->data);
-    return fail("b64data", status, ret_wrong);
-}
-
 static enum status read_members(const struct json_field *f, struct subscription_grant *grant,
-                                const char **ret_wrong)
+                                int *fault)
 {
     struct str expire_at = f[G_EXPIRE_AT].value;
     if (!is_absent(expire_at) &&
         (!json_to_i64(expire_at, &grant->expires_at) || grant->expires_at < 0)) {
-        return fail("expire_at", STATUS_INVALID, ret_wrong);
+        *fault = F_EXPIRE_AT;
+        return STATUS_INVALID;
     }
-    if (!read_override(f[G_OVERRIDE].value, &grant->override)) {
-        return fail("override", STATUS_INVALID, ret_wrong);
-    }
-    return read_texts(f, grant, ret_wrong);
+    *fault = read_override(f[G_OVERRIDE].value, &grant->override);
+    return *fault == NO_FAULT ? read_texts(f, grant, fault) : STATUS_INVALID;
 }
 
-enum status subscription_grant_read(struct str object, struct subscription_grant *ret_grant,
-                                    const char **ret_wrong)
+/* *fault: after STATUS_INVALID. */
+static enum status read_grant(struct str object, struct subscription_grant *ret_grant, int *fault)
 {
     struct json_field f[N_GRANT] = {
         [G_INFO] = {STR("info"), STR_EMPTY},           [G_B64INFO] = {STR("b64info"), STR_EMPTY},
@@ -179,15 +254,24 @@ enum status subscription_grant_read(struct str object, struct subscription_grant
     const struct json_field *repeated = NULL;
     struct subscription_grant grant = {0};
     if (json_read_object(json_trim(object), f, N_GRANT, &repeated) != STATUS_OK) {
-        return fail(repeated ? repeated->name.ptr : "", STATUS_INVALID, ret_wrong);
+        *fault = repeated ? F_INFO + (int)(repeated - f) : F_OBJECT;
+        return STATUS_INVALID;
     }
-    enum status status = read_members(f, &grant, ret_wrong);
+    enum status status = read_members(f, &grant, fault);
     if (status != STATUS_OK) {
         subscription_grant_release(&grant);
         return status;
     }
     *ret_grant = grant;
     return STATUS_OK;
+}
+
+enum status subscription_grant_read(struct str object, struct subscription_grant *ret_grant,
+                                    const struct subscription_fault **ret_fault)
+{
+    int fault = F_OBJECT;
+    enum status status = read_grant(object, ret_grant, &fault);
+    return fail(&grant_faults[fault == NO_FAULT ? F_OBJECT : fault], status, ret_fault);
 }
 
 /* --- many --- */
@@ -218,7 +302,7 @@ static enum status read_channels(struct str channels, struct subscription_grants
     return status;
 }
 
-static enum status read_subs(struct str subs, struct subscription_grants *grants)
+static enum status read_subs(struct str subs, struct subscription_grants *grants, int *fault)
 {
     struct json_walk w = json_walk(subs);
     struct str key;
@@ -226,9 +310,9 @@ static enum status read_subs(struct str subs, struct subscription_grants *grants
     enum status status = STATUS_OK;
     while (status == STATUS_OK && json_next_member(&w, &key, &item)) {
         struct subscription_grant *grant = &grants->items[grants->n_items];
-        status = json_kind(item) == JSON_KIND_NULL ? STATUS_OK
-                                                   : subscription_grant_read(item, grant, NULL);
+        status = json_kind(item) == JSON_KIND_NULL ? STATUS_OK : read_grant(item, grant, fault);
         if (status == STATUS_OK) {
+            *fault = F_OBJECT;
             grants->n_items++; /* what it has is released with the others */
             status = read_name((struct str){key.ptr - 1, key.len + 2}, &grant->channel);
         }
@@ -298,38 +382,43 @@ static size_t count_elements(struct str channels)
 }
 
 static enum status read_all(struct str channels, struct str subs,
-                            struct subscription_grants *grants, const char **ret_wrong)
+                            struct subscription_grants *grants,
+                            const struct subscription_fault **ret_fault)
 {
+    int fault = F_OBJECT;
     size_t n = count_elements(channels) + count_members(subs);
     grants->items = n > 0 ? calloc(n, sizeof(*grants->items)) : NULL;
     if (n > 0 && !grants->items) {
         return STATUS_NO_MEMORY;
     }
-    enum status status = fail("channels", read_channels(channels, grants), ret_wrong);
+    enum status status = fail(&channels_fault, read_channels(channels, grants), ret_fault);
     if (status == STATUS_OK) {
-        status = fail("subs", read_subs(subs, grants), ret_wrong);
+        status = read_subs(subs, grants, &fault);
+        status = fail(&subs_faults[fault == NO_FAULT ? F_OBJECT : fault], status, ret_fault);
     }
     return status == STATUS_OK ? remove_repeated(grants) : status;
 }
 
 enum status subscription_grants_read(struct str object, struct subscription_grants *ret_grants,
-                                     const char **ret_wrong)
+                                     const struct subscription_fault **ret_fault)
 {
     struct json_field f[] = {{STR("channels"), STR_EMPTY}, {STR("subs"), STR_EMPTY}};
     const struct json_field *repeated = NULL;
     struct subscription_grants grants = {NULL, 0};
     if (json_read_object(json_trim(object), f, 2, &repeated) != STATUS_OK) {
-        return fail(repeated ? repeated->name.ptr : "", STATUS_INVALID, ret_wrong);
+        const struct subscription_fault *fault = &grant_faults[F_OBJECT];
+        fault = !repeated ? fault : repeated == f ? &channels_fault : &subs_faults[F_OBJECT];
+        return fail(fault, STATUS_INVALID, ret_fault);
     }
     struct str channels = is_absent(f[0].value) ? STR_EMPTY : f[0].value;
     struct str subs = is_absent(f[1].value) ? STR_EMPTY : f[1].value;
     if (channels.len > 0 && json_kind(channels) != JSON_KIND_ARRAY) {
-        return fail("channels", STATUS_INVALID, ret_wrong);
+        return fail(&channels_fault, STATUS_INVALID, ret_fault);
     }
     if (subs.len > 0 && json_kind(subs) != JSON_KIND_OBJECT) {
-        return fail("subs", STATUS_INVALID, ret_wrong);
+        return fail(&subs_faults[F_OBJECT], STATUS_INVALID, ret_fault);
     }
-    enum status status = read_all(channels, subs, &grants, ret_wrong);
+    enum status status = read_all(channels, subs, &grants, ret_fault);
     if (status != STATUS_OK) {
         subscription_grants_release(&grants);
         return status;

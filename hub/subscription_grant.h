@@ -42,17 +42,26 @@ void subscription_grants_release(struct subscription_grants *grants);
  * or base64 of something that is no JSON. STATUS_NO_MEMORY. */
 enum status subscription_text_read(struct str json, struct str base64, char **ret_text) MUST_CHECK;
 
+/* What is wrong with a grant; constant texts. */
+struct subscription_fault {
+    const char *member;    /* "override.presence"; "": it is no object */
+    const char *in_result; /* "result.override.presence" */
+    const char *expected;  /* "an object" */
+    const char *in_words;  /* "override.presence: expected ..." */
+};
+
 /* The members "info", "b64info", "data", "b64data", "expire_at" and "override" of a checked JSON
  * object, as claims of subscription tokens, results of proxies and requests of the server API have
  * them; one that is null is as absent, but for "info" and "data". ret_grant is to be released after
- * STATUS_OK. STATUS_INVALID: a wrong type, a name that is repeated, or base64 of something that is
- * no JSON; ret_wrong (may be NULL) names the member ("": it is no object). STATUS_NO_MEMORY. */
+ * STATUS_OK. STATUS_INVALID: a wrong type, a name that is repeated, base64 of something that is no
+ * JSON, or an unknown name inside "override", where a misspelt permission must not pass for none;
+ * ret_fault (may be NULL) says which. STATUS_NO_MEMORY. */
 enum status subscription_grant_read(struct str object, struct subscription_grant *ret_grant,
-                                    const char **ret_wrong) MUST_CHECK;
+                                    const struct subscription_fault **ret_fault) MUST_CHECK;
 /* "channels" (a list of names) and "subs" (names and what subscription_grant_read() reads) of a
- * checked JSON object: a name in both is in the result once, with what "subs" says. ret_wrong is
- * "channels" or "subs". Names are not looked at, but for being empty or having a NUL. */
+ * checked JSON object: a name in both is in the result once, with what "subs" says. Names are not
+ * looked at, but for being empty or having a NUL. */
 enum status subscription_grants_read(struct str object, struct subscription_grants *ret_grants,
-                                     const char **ret_wrong) MUST_CHECK;
+                                     const struct subscription_fault **ret_fault) MUST_CHECK;
 
 #endif

@@ -83,7 +83,8 @@ static enum status read_times(struct reading *r, const struct json_field *f)
         return refuse(r, "exp, nbf or iat is no time");
     }
     if ((!is_absent(f[C_EXP].value) && exp <= r->now) || nbf > r->now) {
-        r->why = nbf > r->now ? "its nbf is not reached" : "its exp is over";
+        r->why = nbf > r->now ? "its nbf is in the future: does its maker's clock differ?"
+                              : "its exp is over";
         return STATUS_EXPIRED;
     }
     int64_t expires_at = exp;
@@ -190,16 +191,18 @@ static enum status read_connection(struct reading *r, struct str payload,
     if (status != STATUS_OK) {
         return status;
     }
-    status = subscription_grants_read(payload, &r->claims.subs, NULL);
-    return claim_status(r, status, "channels or subs are not what they should be");
+    const struct subscription_fault *fault = NULL;
+    status = subscription_grants_read(payload, &r->claims.subs, &fault);
+    return claim_status(r, status, fault ? fault->in_words : "");
 }
 
 static enum status read_subscription(struct reading *r, struct str payload,
                                      const struct json_field *f)
 {
-    enum status status = subscription_grant_read(payload, &r->claims.grant, NULL);
+    const struct subscription_fault *fault = NULL;
+    enum status status = subscription_grant_read(payload, &r->claims.grant, &fault);
     if (status != STATUS_OK) {
-        return claim_status(r, status, "b64info, b64data or override are not what they should be");
+        return claim_status(r, status, fault ? fault->in_words : "");
     }
     status = token_read_text(f[C_CHANNEL].value, &r->claims.grant.channel);
     if (status == STATUS_OK && !r->claims.grant.channel) {

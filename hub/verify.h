@@ -6,16 +6,28 @@
 #include "hub/hub.h"
 #include "hub/token.h"
 
+struct verify_request {
+    enum token_kind kind;
+    struct str token;
+    struct client *client; /* who brings it; stays until done(): client_call_begins() */
+    struct str channel;    /* of a subscription */
+};
 /* STATUS_OK: what is taken out of claims belongs to the callee; the rest is released after the
- * call. Otherwise STATUS_EXPIRED, STATUS_UNAUTHORIZED (has been logged) or STATUS_CONNECT: the keys
- * cannot be had at the moment. */
+ * call. Otherwise STATUS_EXPIRED, STATUS_UNAUTHORIZED (the log says why) or STATUS_CONNECT: the
+ * keys cannot be had at the moment. */
 typedef void (*verify_done_fn)(void *arg, enum status status, struct token_claims *claims);
-/* done() comes once, later. The token is copied. */
-void verify_start(struct hub *hub, enum token_kind kind, struct str token, verify_done_fn done,
+/* done() comes once, later. Token and channel are copied. */
+void verify_start(struct hub *hub, const struct verify_request *request, verify_done_fn done,
                   void *arg);
 
-/* Is that subscription token for this client and channel? */
+/* Is that subscription token for this client and channel? If not, the log says why. */
 bool verify_is_meant(const struct token_claims *claims, const struct client *client,
                      struct str channel);
+/* Is that connection token for the client's user? If not, the log says why. */
+bool verify_is_users(const struct token_claims *claims, const struct client *client);
+
+/* A line of the log about a good token that is refused all the same: who it names, and where. */
+void verify_log_refusal(enum token_kind kind, const char *why, const struct token_claims *claims,
+                        const struct client *client);
 
 #endif

@@ -79,10 +79,10 @@ static bool read_since(struct api_params *p, struct control_subscribe *c)
 
 static bool read_grant(struct api_params *p, struct subscription_grant *grant)
 {
-    const char *wrong = "";
-    enum status status = subscription_grant_read(p->object, grant, &wrong);
-    return status == STATUS_OK ||
-           api_complain(p, wrong, "what a subscription token may say under this name");
+    const struct subscription_fault *fault = NULL;
+    enum status status = subscription_grant_read(p->object, grant, &fault);
+    return status == STATUS_OK || api_complain(p, fault ? fault->member : "the hub",
+                                               fault ? fault->expected : "more free memory");
 }
 
 void api_subscribe(struct hub *hub, struct api_params *p, struct http_request *request)

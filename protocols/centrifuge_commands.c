@@ -13,6 +13,8 @@
 #define REPLY_MAX_BYTES   ((size_t)64 << 20)
 #define WAITING_MAX_BYTES ((size_t)16 << 20)
 
+#define WRONG_MEMBERS "a member of a wrong type, or one that it needs is missing"
+
 /* --- replying --- */
 
 /* Sends the reply, if one was written, and releases it. */
@@ -33,15 +35,89 @@ static struct buf new_reply(void)
     return reply;
 }
 
-static void send_error(struct centrifuge_session *s, uint32_t id, const struct client_error *error)
+/* --- what went wrong, for the log --- */
+
+/* Idle connections have none. */
+struct centrifuge_aside {
+    struct buf *waiting; /* commands behind the one under way; or NULL */
+    const char *command; /* under way, while the log wants to know; or NULL */
+    char *channel;       /* of that command; or NULL */
+};
+
+/* NULL: no memory. */
+static struct centrifuge_aside *aside_of(struct centrifuge_session *s)
+{
+    s->aside = s->aside ? s->aside : calloc(1, sizeof(*s->aside));
+    return s->aside;
+}
+
+static void drop_empty_aside(struct centrifuge_session *s)
+{
+    if (s->aside && !s->aside->waiting && !s->aside->command) {
+        free(s->aside);
+        s->aside = NULL;
+    }
+}
+
+static void forget_command(struct centrifuge_session *s)
+{
+    if (s->aside) {
+        free(s->aside->channel);
+        s->aside->channel = NULL;
+        s->aside->command = NULL;
+    }
+}
+
+/* Without memory the lines say less. */
+static void note_command(struct centrifuge_session *s, const char *command, struct str params)
+{
+    struct str channel;
+    struct centrifuge_aside *aside = aside_of(s);
+    if (!aside) {
+        return;
+    }
+    aside->command = command;
+    if (json_kind(params) == JSON_KIND_OBJECT && json_member(params, STR("channel"), &channel) &&
+        json_kind(channel) == JSON_KIND_STRING) {
+        struct buf name;
+        buf_init(&name, channel.len + 1);
+        aside->channel =
+            json_decode_string(channel, &name) == STATUS_OK ? str_dup(buf_str(&name)) : NULL;
+        buf_release(&name);
+    }
+}
+
+static void log_refusal(const struct centrifuge_session *s, uint32_t code, const char *why)
+{
+    if (!log_enabled(LOG_DEBUG)) {
+        return;
+    }
+    char uuid[RNG_UUID_SIZE];
+    client_id(s->client, uuid);
+    const char *channel = s->aside && s->aside->channel ? s->aside->channel : "";
+    log_debug("client", "refused",
+              log_s("command", s->aside && s->aside->command ? s->aside->command : ""),
+              log_i("code", code), log_s("why", why), log_s("channel", channel),
+              log_str("user", client_user(s->client)), log_s("client", uuid));
+}
+
+static void write_error(const struct centrifuge_session *s, struct buf *reply,
+                        const struct client_error *error)
+{
+    log_refusal(s, error->code, error->message);
+    centrifuge_write_error(reply, s->command_id, error);
+}
+
+static void send_error(struct centrifuge_session *s, const struct client_error *error)
 {
     struct buf reply = new_reply();
-    centrifuge_write_error(&reply, id, error);
+    write_error(s, &reply, error);
     send_reply(s, &reply);
 }
 
-static void bad_request(struct centrifuge_session *s)
+static void bad_request(struct centrifuge_session *s, const char *why)
 {
+    log_refusal(s, disconnect_bad_request.code, why);
     client_disconnect(s->client, &disconnect_bad_request);
 }
 
@@ -95,7 +171,7 @@ static void connected(void *arg, enum status status, const struct client_error *
         buf_release(&reply);
     } else if (status != STATUS_CLOSED) {
         s->is_refused = true;
-        send_error(s, s->command_id, error ? error : protocol_error_of(status));
+        send_error(s, error ? error : protocol_error_of(status));
     }
     work_on(s);
 }
@@ -105,7 +181,7 @@ static void on_connect(struct centrifuge_session *s, const struct command *c)
     struct connect_request request;
     if (s->is_authenticated ||
         !centrifuge_read_connect(c->params.object, c->params.decoded, &request)) {
-        bad_request(s);
+        bad_request(s, "connected already, or a member of a wrong type");
         return;
     }
     s->is_busy = true;
@@ -123,7 +199,7 @@ static void refreshed(void *arg, enum status status, const struct client_error *
     if (status == STATUS_OK) {
         centrifuge_write_refresh(&reply, s->command_id, s->client, result);
     } else if (status != STATUS_CLOSED) {
-        centrifuge_write_error(&reply, s->command_id, error ? error : protocol_error_of(status));
+        write_error(s, &reply, error ? error : protocol_error_of(status));
     }
     send_reply(s, &reply);
     command_ended(s);
@@ -135,7 +211,7 @@ static void on_refresh(struct centrifuge_session *s, const struct command *c)
     struct str token;
     if (!centrifuge_read_fields(&c->params, f, N_FIELDS(f)) ||
         !centrifuge_read_text(&c->params, f[0].value, &token)) {
-        bad_request(s);
+        bad_request(s, WRONG_MEMBERS);
         return;
     }
     s->is_busy = true;
@@ -153,7 +229,7 @@ static void subscribed(void *arg, enum status status, const struct client_error 
     if (status == STATUS_OK) {
         centrifuge_write_subscribe(&reply, s->command_id, result);
     } else if (status != STATUS_CLOSED) {
-        centrifuge_write_error(&reply, s->command_id, error ? error : protocol_error_of(status));
+        write_error(s, &reply, error ? error : protocol_error_of(status));
     }
     send_reply(s, &reply);
     command_ended(s);
@@ -164,11 +240,11 @@ static void on_subscribe(struct centrifuge_session *s, const struct command *c)
     struct subscribe_request request;
     bool is_stream;
     if (!centrifuge_read_subscribe(&c->params, &request, &is_stream)) {
-        bad_request(s);
+        bad_request(s, WRONG_MEMBERS);
         return;
     }
     if (!is_stream) {
-        send_error(s, c->id, protocol_error_of(STATUS_DENIED));
+        send_error(s, protocol_error_of(STATUS_DENIED));
         return;
     }
     s->is_busy = true;
@@ -186,7 +262,7 @@ static void sub_refreshed(void *arg, enum status status, const struct client_err
     if (status == STATUS_OK) {
         centrifuge_write_sub_refresh(&reply, s->command_id, result);
     } else if (status != STATUS_CLOSED) {
-        centrifuge_write_error(&reply, s->command_id, error ? error : protocol_error_of(status));
+        write_error(s, &reply, error ? error : protocol_error_of(status));
     }
     send_reply(s, &reply);
     command_ended(s);
@@ -200,7 +276,7 @@ static void on_sub_refresh(struct centrifuge_session *s, const struct command *c
     if (!centrifuge_read_fields(&c->params, f, N_FIELDS(f)) ||
         !centrifuge_read_text(&c->params, f[0].value, &channel) ||
         !centrifuge_read_text(&c->params, f[1].value, &token) || channel.len == 0) {
-        bad_request(s);
+        bad_request(s, WRONG_MEMBERS);
         return;
     }
     s->is_busy = true;
@@ -212,7 +288,7 @@ static void on_unsubscribe(struct centrifuge_session *s, const struct command *c
     struct str channel;
     if (!centrifuge_read_channel(&c->params, &channel) ||
         client_unsubscribe(s->client, channel) != STATUS_OK) {
-        bad_request(s);
+        bad_request(s, "no channel");
         return;
     }
     struct buf reply = new_reply();
@@ -230,9 +306,9 @@ static void published(void *arg, enum status status, const struct client_error *
     if (status == STATUS_OK) {
         centrifuge_write_empty(&reply, s->command_id, "publish");
     } else if (status != STATUS_CLOSED) {
-        centrifuge_write_error(&reply, s->command_id, error ? error : protocol_error_of(status));
+        write_error(s, &reply, error ? error : protocol_error_of(status));
     } else if (!client_is_leaving(s->client)) { /* the hub is stopping: try again elsewhere */
-        centrifuge_write_error(&reply, s->command_id, protocol_error_of(status));
+        write_error(s, &reply, protocol_error_of(status));
     }
     send_reply(s, &reply);
     command_ended(s);
@@ -245,7 +321,7 @@ static void on_publish(struct centrifuge_session *s, const struct command *c)
     if (!centrifuge_read_fields(&c->params, f, N_FIELDS(f)) ||
         !centrifuge_read_text(&c->params, f[0].value, &channel) || channel.len == 0 ||
         f[1].value.len == 0) {
-        bad_request(s);
+        bad_request(s, WRONG_MEMBERS);
         return;
     }
     s->is_busy = true;
@@ -262,7 +338,7 @@ static void history_read(void *arg, enum status status, const struct storage_his
     if (status == STATUS_OK) {
         centrifuge_write_history(&reply, s->command_id, history);
     } else {
-        centrifuge_write_error(&reply, s->command_id, protocol_error_of(status));
+        write_error(s, &reply, protocol_error_of(status));
     }
     send_reply(s, &reply);
     command_ended(s);
@@ -275,12 +351,12 @@ static void on_history(struct centrifuge_session *s, const struct command *c)
     struct history_request request = {.max_limit = options->history_max_publication_limit,
                                       .max_bytes = (size_t)options->history_max_size};
     if (!centrifuge_read_history(&c->params, &request)) {
-        bad_request(s);
+        bad_request(s, WRONG_MEMBERS);
         return;
     }
     enum status status = client_may(s->client, request.channel, ACCESS_HISTORY);
     if (status != STATUS_OK) {
-        send_error(s, c->id, protocol_error_of(status));
+        send_error(s, protocol_error_of(status));
         return;
     }
     s->is_busy = true;
@@ -295,7 +371,7 @@ static void answer_presence(struct centrifuge_session *s, const struct command *
 {
     struct str channel;
     if (!centrifuge_read_channel(&c->params, &channel) || channel.len == 0) {
-        bad_request(s);
+        bad_request(s, WRONG_MEMBERS);
         return;
     }
     struct buf reply = new_reply();
@@ -304,7 +380,7 @@ static void answer_presence(struct centrifuge_session *s, const struct command *
         status = write(&reply, c->id, client_hub(s->client), channel);
     }
     if (status != STATUS_OK) {
-        centrifuge_write_error(&reply, c->id, protocol_error_of(status));
+        write_error(s, &reply, protocol_error_of(status));
     }
     send_reply(s, &reply);
 }
@@ -330,7 +406,7 @@ static void rpc_answered(void *arg, enum status status, const struct client_erro
     if (status == STATUS_OK) {
         centrifuge_write_data(&reply, s->command_id, "rpc", data);
     } else if (status != STATUS_CLOSED) {
-        centrifuge_write_error(&reply, s->command_id, error ? error : protocol_error_of(status));
+        write_error(s, &reply, error ? error : protocol_error_of(status));
     }
     send_reply(s, &reply);
     command_ended(s);
@@ -342,7 +418,7 @@ static void on_rpc(struct centrifuge_session *s, const struct command *c)
     struct str method;
     if (!centrifuge_read_fields(&c->params, f, N_FIELDS(f)) ||
         !centrifuge_read_text(&c->params, f[0].value, &method)) {
-        bad_request(s);
+        bad_request(s, WRONG_MEMBERS);
         return;
     }
     s->is_busy = true;
@@ -382,7 +458,8 @@ static const struct {
 static void handle_pong(struct centrifuge_session *s)
 {
     if (!s->is_authenticated || client_pong(s->client) != STATUS_OK) {
-        bad_request(s);
+        forget_command(s); /* the one under way is not to blame */
+        bad_request(s, "a pong without a ping");
     }
 }
 
@@ -410,20 +487,26 @@ static void handle_command(struct centrifuge_session *s, struct str text, struct
     }
     f[N_METHODS] = (struct json_field){STR("id"), STR_EMPTY};
     uint64_t id;
+    forget_command(s);
     if (json_check(text, NULL) != STATUS_OK ||
         json_read_object(json_trim(text), f, N_METHODS + 1, NULL) != STATUS_OK ||
         !centrifuge_read_u64(f[N_METHODS].value, &id) || id > UINT32_MAX) {
-        bad_request(s);
+        bad_request(s, "no JSON object, a member twice, or no id");
         return;
     }
     size_t method = find_method(f);
+    if (log_enabled(LOG_DEBUG)) {
+        bool is_known = method != N_METHODS;
+        note_command(s, is_known ? methods[method].name.ptr : "",
+                     is_known ? f[method].value : STR_EMPTY);
+    }
     if (method == N_METHODS && id == 0 && str_eq(json_trim(text), STR("{}"))) {
         handle_pong(s);
         return;
     }
     if (method == N_METHODS || s->is_refused || (id == 0 && methods[method].id == WITH_ID) ||
         (!s->is_authenticated && methods[method].when == AFTER_CONNECT)) {
-        bad_request(s);
+        bad_request(s, "no known method or more than one, no id, or not connected");
         return;
     }
     struct command c = {.id = (uint32_t)id,
@@ -449,47 +532,65 @@ static struct str handle_commands(struct centrifuge_session *s, struct str text)
     return client_is_leaving(s->client) ? STR_EMPTY : text;
 }
 
+static struct buf *waiting_of(const struct centrifuge_session *s)
+{
+    return s->aside ? s->aside->waiting : NULL;
+}
+
+/* NULL: no memory. */
+static struct buf *start_waiting(struct centrifuge_session *s)
+{
+    struct buf *waiting = aside_of(s) ? calloc(1, sizeof(*waiting)) : NULL;
+    if (waiting) {
+        buf_init(waiting, WAITING_MAX_BYTES);
+        s->aside->waiting = waiting;
+    }
+    return waiting;
+}
+
 static void wait_with(struct centrifuge_session *s, struct str text)
 {
-    if (!s->waiting) {
-        s->waiting = calloc(1, sizeof(*s->waiting));
-        if (!s->waiting) {
-            client_disconnect(s->client, &disconnect_internal_error);
-            return;
-        }
-        buf_init(s->waiting, WAITING_MAX_BYTES);
+    struct buf *waiting = waiting_of(s);
+    waiting = waiting ? waiting : start_waiting(s);
+    if (!waiting) {
+        client_disconnect(s->client, &disconnect_internal_error);
+        return;
     }
-    if (s->waiting->len > 0) {
-        buf_append_char(s->waiting, '\n');
+    if (waiting->len > 0) {
+        buf_append_char(waiting, '\n');
     }
-    buf_append(s->waiting, text);
-    if (buf_failed(s->waiting)) {
+    buf_append(waiting, text);
+    if (buf_failed(waiting)) {
         client_disconnect(s->client, &disconnect_bad_request);
     }
 }
 
 static void stop_waiting(struct centrifuge_session *s)
 {
-    if (s->waiting) {
-        buf_release(s->waiting);
-        free(s->waiting);
-        s->waiting = NULL;
+    struct buf *waiting = waiting_of(s);
+    if (waiting) {
+        buf_release(waiting);
+        free(waiting);
+        s->aside->waiting = NULL;
     }
 }
 
 /* Goes on with what waits, as far as it goes. */
 static void work_on(struct centrifuge_session *s)
 {
-    if (s->waiting) {
+    struct buf *waiting = waiting_of(s);
+    if (waiting) {
         client_cork(s->client);
-        struct str rest = handle_commands(s, buf_str(s->waiting));
+        struct str rest = handle_commands(s, buf_str(waiting));
         client_uncork(s->client);
-        buf_consume(s->waiting, s->waiting->len - rest.len);
+        buf_consume(waiting, waiting->len - rest.len);
         if (rest.len == 0) {
             stop_waiting(s);
         }
     }
     if (!s->is_busy) {
+        forget_command(s);
+        drop_empty_aside(s);
         s->on_idle(s);
     }
 }
@@ -508,7 +609,7 @@ void centrifuge_receive(struct centrifuge_session *s, struct str message)
     }
     message = without_last_newline(message);
     if (message.len == 0) {
-        bad_request(s);
+        bad_request(s, "an empty message");
         return;
     }
     if (str_eq(message, STR("{}"))) {
@@ -529,7 +630,8 @@ void centrifuge_receive(struct centrifuge_session *s, struct str message)
 
 size_t centrifuge_waiting_bytes(const struct centrifuge_session *s)
 {
-    return s->waiting ? s->waiting->len : 0;
+    const struct buf *waiting = waiting_of(s);
+    return waiting ? waiting->len : 0;
 }
 
 void centrifuge_open(struct centrifuge_session *s, struct client *client,
@@ -542,6 +644,8 @@ bool centrifuge_close(struct centrifuge_session *s)
 {
     s->is_closed = true;
     stop_waiting(s);
+    forget_command(s);
+    drop_empty_aside(s);
     client_destroy(s->client);
     s->client = NULL;
     return !s->is_busy;

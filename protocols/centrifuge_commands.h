@@ -9,7 +9,7 @@
 /* Embedded in the transport's connection, zeroed at first. */
 struct centrifuge_session {
     struct client *client;
-    struct buf *waiting; /* commands behind the one under way; NULL mostly */
+    struct centrifuge_aside *aside; /* what few have: commands that wait, and words for the log */
     /* The command under way is done, and so are those that waited: the transport may read on. Also
      * after centrifuge_close(), if it returned false: the session's memory may then be freed. */
     void (*on_idle)(struct centrifuge_session *session);

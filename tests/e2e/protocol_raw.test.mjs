@@ -235,3 +235,38 @@ describe('a connection that was refused', { concurrency: true }, () => {
     assert.deepEqual(await session.closed, BAD_REQUEST);
   });
 });
+
+test('at level debug the log says what a client did wrong', { concurrency: true }, async t => {
+  const hub = await startHub(t, {
+    config: {
+      log: { level: 'debug' },
+      client: { token: { hmac_secret_key: SECRET } },
+      channel: { without_namespace: { allow_subscribe_for_client: true }, namespaces: [{ name: 'told', allow_subscribe_for_client: true, allow_tags_filter: true }] },
+    },
+  });
+  const connect = { token: makeToken({ sub: '42' }) };
+  const session = await openSession(t, hub, { connect });
+  const says = (event, ...parts) => hub.waitForLine(line => line.includes(` debug client ${event} `) && parts.every(part => line.includes(` ${part} `)) && line.endsWith(`user=42 client=${session.id ?? session.connected.client}`));
+  const tf = { key: 'a', cmp: 'eq', val: 'b' };
+  await session.error('subscribe', { channel: 'filtered', tf });
+  await says('subscribe_refused', 'why="allow_tags_filter is off"', 'channel=filtered');
+  await says('refused', 'command=subscribe', 'code=107', 'channel=filtered');
+  await session.error('subscribe', { channel: 'told:a', tf: { ...tf, cmp: 'equals' } });
+  await says('subscribe_refused', 'why="no such filter"', 'channel=told:a');
+  await session.error('subscribe', { channel: 'nowhere:a' });
+  await says('subscribe_refused', 'why="its namespace is not configured"', 'channel=nowhere:a');
+  await says('refused', 'command=subscribe', 'code=102', 'channel=nowhere:a');
+  await session.error('presence', { channel: 'p' });
+  await says('refused', 'command=presence', 'code=108', 'channel=p');
+  await session.error('publish', { channel: 'q', data: {} });
+  await says('refused', 'command=publish', 'code=103', 'channel=q');
+  await session.error('rpc', { method: 'nope' });
+  await says('refused', 'command=rpc', 'code=108', 'channel=""');
+  session.send({ id: 99, publish: { channel: 'r' } });
+  assert.deepEqual(await session.closed, BAD_REQUEST);
+  await says('refused', 'command=publish', 'code=3501', 'channel=r');
+  const other = await openSession(t, hub, { connect });
+  other.send({ id: 99, conect: {} });
+  assert.deepEqual(await other.closed, BAD_REQUEST);
+  await hub.waitForLine(line => line.includes('refused command="" code=3501 why="no known method'));
+});

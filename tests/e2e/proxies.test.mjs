@@ -8,6 +8,7 @@ import WebSocket from 'ws';
 import { answer, HANG, RESET, startBackend } from './lib/backend.mjs';
 import { connect, newClient, newSubscription, nextEvent, nextPublication, rawSocket, subscribe } from './lib/client.mjs';
 import { startHub } from './lib/hub.mjs';
+import { openSession } from './lib/session.mjs';
 import { makeToken, SECRET, secondsFromNow } from './lib/token.mjs';
 
 const asked = (backend, path, more = {}) => ({ enabled: true, endpoint: `${backend.url}${path}?key=1`, timeout: '20s', ...more });
@@ -290,6 +291,26 @@ describe('subscribe', { concurrency: true }, () => {
     newSubscription(client, 'room:3').subscribe();
     const { code, reason } = await left;
     assert.deepEqual({ code, reason }, { code: 4500, reason: 'enough' });
+  });
+
+  test('the log says which member of an answer is wrong, and what was expected', async t => {
+    const cases = [
+      [{ result: { override: { presence: true } } }, /problem=result\.override\.presence expected="\{\\"value\\": true or false\}/],
+      [{ result: { override: { presense: { value: false } } } }, /problem=result\.override expected="an object with none but presence, /],
+      [{ error: { code: 99, message: 'too small' } }, /problem=error\.code expected="a whole number from 100 to/],
+    ];
+    await Promise.all(cases.map(async ([answer, line]) => {
+      const { hub } = await startAskingHub(t, { [path('subscribe')]: answer });
+      const session = await openSession(t, hub);
+      assert.equal((await session.error('subscribe', { channel: 'room:1' })).code, 100);
+      await hub.waitForLine(text => / proxy failed /.test(text) && line.test(text));
+    }));
+  });
+
+  test('a code of the protocol itself is passed on', async t => {
+    const { hub } = await startAskingHub(t, { [path('subscribe')]: { error: { code: 103, message: 'permission denied' } } });
+    const session = await openSession(t, hub);
+    assert.equal((await session.error('subscribe', { channel: 'room:1' })).code, 103);
   });
 
   test('a namespace names its backend; others ask nobody', async t => {

@@ -331,6 +331,14 @@ describe('subscribe by a backend', { concurrency: true }, () => {
     assert.equal(await error('subscribe', { user: '42' }), 107);
     assert.equal(await error('subscribe', { user: '42', channel: 'nowhere:a' }), 102);
     assert.equal(await error('subscribe', { user: '42', channel: 'a', override: 7 }), 107);
+    for (const [override, expected] of [
+      [{ presence: true }, /^bad request: override\.presence: expected \{"value": true or false\}/],
+      [{ presense: { value: true } }, /^bad request: override: expected an object with none but presence, .*force_recovery$/],
+    ]) {
+      const { error: { code, message } } = (await hub.api('subscribe', { user: '42', channel: 'a', override })).json;
+      assert.equal(code, 107);
+      assert.match(message, expected);
+    }
     assert.equal(await error('subscribe', { user: '42', channel: 'a', b64data: '###' }), 107);
     assert.equal(await error('unsubscribe', { channel: 'a' }), 107);
     assert.equal(await error('unsubscribe', { user: '42', channel: 'nowhere:a' }), 102);

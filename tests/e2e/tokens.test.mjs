@@ -312,6 +312,40 @@ describe('refresh', { concurrency: true }, () => {
   });
 });
 
+describe('the log says why a connection token was refused', { concurrency: true }, () => {
+  const cases = {
+    'its exp is over': { exp: 5 },
+    'its nbf is in the future': { nbf: secondsFromNow(600) },
+    'its expire_at is over': { expire_at: 5 },
+    'it names no user': { sub: '' },
+    'subs.*.override.join_leave: expected': { subs: { a: { override: { join_leave: 1 } } } },
+  };
+  for (const [why, claims] of Object.entries(cases)) {
+    test(why, async t => {
+      const hub = await startWithSecret(t, { disallow_anonymous_connection_tokens: true });
+      const session = await openSession(t, hub, { connect: null });
+      session.send({ id: 1, connect: { token: makeToken({ sub: '42', ...claims }) } });
+      await hub.waitForLine(line => / token_refused kind=connection /.test(line) && line.includes(`why="${why}`));
+    });
+  }
+
+  test('also one of another user in a refresh', async t => {
+    const hub = await startWithSecret(t);
+    const session = await openSession(t, hub, { connect: { token: makeToken({ sub: '42', exp: secondsFromNow(600) }) } });
+    session.send({ id: 2, refresh: { token: makeToken({ sub: '43', exp: secondsFromNow(600) }) } });
+    assert.equal((await session.closed).code, 3500);
+    await hub.waitForLine(line => /kind=connection why="it is for another user" user=42 /.test(line));
+  });
+
+  test('and what is wrong with the channels of a good one', async t => {
+    const hub = await startWithSecret(t);
+    const session = await openSession(t, hub, { connect: null });
+    session.send({ id: 1, connect: { token: makeToken({ sub: '42', subs: { 'nowhere:1': {} } }) } });
+    assert.equal((await session.replyTo(1)).error.code, 102);
+    await hub.waitForLine(line => /info client server_subscription_refused why="its namespace is not configured" channel=nowhere:1 named_by=token user=42 /.test(line));
+  });
+});
+
 describe('subscription tokens', { concurrency: true }, () => {
   const subToken = (claims, options) => makeToken({ sub: '42', channel: '$news', ...claims }, options);
   const session42 = (t, hub) => openSession(t, hub, { connect: { token: makeToken({ sub: '42' }) } });
@@ -362,6 +396,32 @@ describe('subscription tokens', { concurrency: true }, () => {
     }
     assert.equal((await session.error('subscribe', { channel: '$news', token: subToken({ expire_at: secondsFromNow(-1) }) })).code, 110);
     await session.ok('subscribe', { channel: '$news', token: subToken({}) });
+  });
+
+  test('whatever is wrong with one, the log says it, with channel and user', async t => {
+    const later = secondsFromNow(600);
+    const claims = { sub: '42', channel: 'a' };
+    const cases = [
+      [{ ...claims, channel: 'b' }, 'it is for another channel', { code: 3500 }],
+      [{ ...claims, sub: '43' }, 'it is for another user', { code: 3500 }],
+      [{ ...claims, client: 'x' }, 'it is for another client', { code: 3500 }],
+      [{ ...claims, exp: 5 }, 'its exp is over', 109],
+      [{ ...claims, nbf: later }, 'its nbf is in the future', 109],
+      [{ ...claims, exp: later, expire_at: 5 }, 'its expire_at is over', 110],
+      [{ ...claims, override: { presense: { value: true } } }, 'override: expected an object with none but presence', 103],
+      [{ ...claims, override: { presence: true } }, 'override.presence: expected {', 103],
+    ];
+    await Promise.all(cases.map(async ([given, why, outcome]) => { // one hub each: there is at most a line a second
+      const hub = await startWithSecret(t);
+      const session = await openSession(t, hub, { connect: { token: makeToken({ sub: '42' }) } });
+      const token = makeToken(given);
+      session.send({ id: 9, subscribe: { channel: 'a', token } });
+      if (outcome.code) assert.equal((await session.closed).code, outcome.code, why);
+      else assert.equal((await session.replyTo(9)).error.code, outcome, why);
+      const line = await hub.waitForLine(text => text.includes(' token_refused ') && text.includes(`why="${why}`));
+      assert.match(line, / kind=subscription .* channel=a user=42 client=[-0-9a-f]{36} left_out=0$/);
+      assert.ok(!hub.lines.some(text => text.includes(token)), 'never the token');
+    }));
   });
 
   test('109: the npm client gets another one and is in', async t => {

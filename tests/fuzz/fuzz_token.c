@@ -110,7 +110,7 @@ static void read_grants(struct str json)
 {
     struct subscription_grants grants;
     struct subscription_grant grant;
-    const char *wrong = NULL;
+    const struct subscription_fault *wrong = NULL;
     if (json_check(json, NULL) != STATUS_OK) {
         return;
     }

@@ -487,9 +487,9 @@ static void test_errors_and_disconnects(void **state)
     assert_true(a.answer.is_temporary);
     assert_false(a.answer.is_failure);
     release(&a);
-    answered(&w, PROXY_RPC, "{\"error\":{\"code\":1},\"result\":{\"data\":1}}", &a);
+    answered(&w, PROXY_RPC, "{\"error\":{\"code\":100},\"result\":{\"data\":1}}", &a);
     assert_int_equal(a.answer.verdict, PROXY_ERROR);
-    assert_int_equal(a.answer.code, 1);
+    assert_int_equal(a.answer.code, 100);
     assert_non_null(a.answer.message);
     assert_false(a.answer.is_temporary);
     release(&a);
@@ -554,9 +554,14 @@ static const struct nonsense nonsense[] = {
     {PROXY_CONNECT, "{\"result\":{\"user\":\"1\",\"expire_at\":1.5}}", "result.expire_at"},
     {PROXY_CONNECT, "{\"result\":{\"user\":\"1\",\"expire_at\":-1}}", "result.expire_at"},
     {PROXY_CONNECT, "{\"result\":{\"user\":\"1\",\"meta\":[]}}", "result.meta"},
-    {PROXY_CONNECT, "{\"result\":{\"user\":\"1\",\"channels\":\"a\"}}", "channels"},
-    {PROXY_CONNECT, "{\"result\":{\"user\":\"1\",\"subs\":[]}}", "subs"},
-    {PROXY_SUBSCRIBE, "{\"result\":{\"override\":1}}", "override"},
+    {PROXY_CONNECT, "{\"result\":{\"user\":\"1\",\"channels\":\"a\"}}", "result.channels"},
+    {PROXY_CONNECT, "{\"result\":{\"user\":\"1\",\"subs\":[]}}", "result.subs"},
+    {PROXY_CONNECT, "{\"result\":{\"subs\":{\"a\":{\"override\":{\"presence\":1}}}}}",
+     "result.subs.*.override.presence"},
+    {PROXY_SUBSCRIBE, "{\"result\":{\"override\":1}}", "result.override"},
+    {PROXY_SUBSCRIBE, "{\"result\":{\"override\":{\"presense\":{}}}}", "result.override"},
+    {PROXY_SUBSCRIBE, "{\"result\":{\"override\":{\"presence\":true}}}",
+     "result.override.presence"},
     {PROXY_REFRESH, "{\"result\":{\"expired\":\"true\"}}", "result.expired"},
     {PROXY_SUB_REFRESH, "{\"result\":{\"b64info\":\"AAAA\"}}", "result.b64info"},
     {PROXY_PUBLISH, "{\"result\":{\"skip_history\":1}}", "result.skip_history"},
@@ -570,10 +575,11 @@ static const struct nonsense nonsense[] = {
     {PROXY_RPC, "{\"error\":1}", "error"},
     {PROXY_RPC, "{\"error\":{\"message\":\"m\"}}", "error.code"},
     {PROXY_RPC, "{\"error\":{\"code\":0}}", "error.code"},
+    {PROXY_RPC, "{\"error\":{\"code\":99}}", "error.code"},
     {PROXY_RPC, "{\"error\":{\"code\":4294967296}}", "error.code"},
-    {PROXY_RPC, "{\"error\":{\"code\":1,\"message\":1}}", "error.message"},
-    {PROXY_RPC, "{\"error\":{\"code\":1,\"message\":\"\\u0000\"}}", "error.message"},
-    {PROXY_RPC, "{\"error\":{\"code\":1,\"temporary\":1}}", "error.temporary"},
+    {PROXY_RPC, "{\"error\":{\"code\":100,\"message\":1}}", "error.message"},
+    {PROXY_RPC, "{\"error\":{\"code\":100,\"message\":\"\\u0000\"}}", "error.message"},
+    {PROXY_RPC, "{\"error\":{\"code\":100,\"temporary\":1}}", "error.temporary"},
     {PROXY_RPC, "{\"error\":{\"code\":1,\"code\":2}}", "error"},
     {PROXY_RPC, "{\"disconnect\":[]}", "disconnect"},
     {PROXY_RPC, "{\"disconnect\":{}}", "disconnect.code"},

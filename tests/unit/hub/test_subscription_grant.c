@@ -17,10 +17,10 @@
 static struct subscription_grant read_good(const char *json)
 {
     struct subscription_grant grant = {0};
-    const char *wrong = NULL;
+    const struct subscription_fault *wrong = NULL;
     assert_int_equal(json_check(str_of(json), NULL), STATUS_OK);
     if (subscription_grant_read(str_of(json), &grant, &wrong) != STATUS_OK) {
-        fail_msg("%s: %s", json, wrong);
+        fail_msg("%s: %s", json, wrong ? wrong->in_words : "");
     }
     return grant;
 }
@@ -28,10 +28,12 @@ static struct subscription_grant read_good(const char *json)
 static void check_wrong(const char *json, const char *member)
 {
     struct subscription_grant grant = {.expires_at = 77};
-    const char *wrong = NULL;
+    const struct subscription_fault *wrong = NULL;
     assert_int_equal(json_check(str_of(json), NULL), STATUS_OK);
     assert_int_equal(subscription_grant_read(str_of(json), &grant, &wrong), STATUS_INVALID);
-    assert_string_equal(wrong, member);
+    assert_string_equal(wrong->member, member);
+    assert_true(strlen(wrong->expected) > 3 && strlen(wrong->in_words) > 3);
+    assert_string_equal(wrong->in_result + (*member ? 7 : 6), member);
     assert_int_equal(grant.expires_at, 77);
     assert_int_equal(subscription_grant_read(str_of(json), &grant, NULL), STATUS_INVALID);
 }
@@ -107,7 +109,7 @@ static void overrides(void **state)
     (void)state;
     struct subscription_grant grant =
         read_good("{\"override\":{\"presence\":{\"value\":true},\"join_leave\":{\"value\":false},"
-                  "\"force_push_join_leave\":{},\"force_recovery\":null,\"new\":7}}");
+                  "\"force_push_join_leave\":{},\"force_recovery\":null}}");
     assert_int_equal(grant.override.presence, OVERRIDE_TRUE);
     assert_int_equal(grant.override.join_leave, OVERRIDE_FALSE);
     assert_int_equal(grant.override.force_push_join_leave, OVERRIDE_FALSE);
@@ -125,10 +127,16 @@ static void overrides(void **state)
     grant = read_good("{\"override\":null}");
     subscription_grant_release(&grant);
     check_wrong("{\"override\":[]}", "override");
-    check_wrong("{\"override\":{\"presence\":true}}", "override");
-    check_wrong("{\"override\":{\"force_recovery\":{\"value\":1}}}", "override");
-    check_wrong("{\"override\":{\"force_positioning\":{\"value\":\"true\"}}}", "override");
+    check_wrong("{\"override\":{\"presence\":true}}", "override.presence");
+    check_wrong("{\"override\":{\"force_recovery\":{\"value\":1}}}", "override.force_recovery");
+    check_wrong("{\"override\":{\"force_positioning\":{\"value\":\"true\"}}}",
+                "override.force_positioning");
     check_wrong("{\"override\":{\"join_leave\":{},\"join_leave\":{}}}", "override");
+    check_wrong("{\"override\":{\"presense\":{\"value\":false}}}", "override");
+    check_wrong("{\"override\":{\"presense\":null}}", "override");
+    check_wrong("{\"override\":{\"presence\":{\"vaule\":true}}}", "override.presence");
+    check_wrong("{\"override\":{\"join_leave\":1}}", "override.join_leave");
+    check_wrong("{\"override\":{\"force_push_join_leave\":[]}}", "override.force_push_join_leave");
 }
 
 static void what_is_no_grant(void **state)
@@ -158,10 +166,10 @@ static char *summary(const struct subscription_grants *grants)
 static void check_many(const char *json, const char *expected)
 {
     struct subscription_grants grants = {0};
-    const char *wrong = NULL;
+    const struct subscription_fault *wrong = NULL;
     assert_int_equal(json_check(str_of(json), NULL), STATUS_OK);
     if (subscription_grants_read(str_of(json), &grants, &wrong) != STATUS_OK) {
-        fail_msg("%s: %s", json, wrong);
+        fail_msg("%s: %s", json, wrong ? wrong->in_words : "");
     }
     char *text = summary(&grants);
     assert_string_equal(text, expected);
@@ -172,10 +180,12 @@ static void check_many(const char *json, const char *expected)
 static void check_many_wrong(const char *json, const char *member)
 {
     struct subscription_grants grants = {NULL, 77};
-    const char *wrong = NULL;
+    const struct subscription_fault *wrong = NULL;
     assert_int_equal(json_check(str_of(json), NULL), STATUS_OK);
     assert_int_equal(subscription_grants_read(str_of(json), &grants, &wrong), STATUS_INVALID);
-    assert_string_equal(wrong, member);
+    assert_string_equal(wrong->member, member);
+    assert_true(strlen(wrong->expected) > 3 && strlen(wrong->in_words) > 3);
+    assert_string_equal(wrong->in_result + (*member ? 7 : 6), member);
     assert_int_equal(grants.n_items, 77);
     assert_int_equal(subscription_grants_read(str_of(json), &grants, NULL), STATUS_INVALID);
 }
@@ -214,7 +224,12 @@ static void what_are_no_grants(void **state)
     check_many_wrong("{\"subs\":[]}", "subs");
     check_many_wrong("{\"subs\":{\"a\":{\"info\":1},\"\":{}}}", "subs");
     check_many_wrong("{\"subs\":{\"a\":{\"info\":1},\"b\":[]}}", "subs");
-    check_many_wrong("{\"subs\":{\"a\":{\"info\":1},\"b\":{\"expire_at\":\"\"}}}", "subs");
+    check_many_wrong("{\"subs\":{\"a\":{\"info\":1},\"b\":{\"expire_at\":\"\"}}}",
+                     "subs.*.expire_at");
+    check_many_wrong("{\"subs\":{\"a\":{\"override\":{\"presense\":{}}}}}", "subs.*.override");
+    check_many_wrong("{\"subs\":{\"a\":{\"override\":{\"presence\":1}}}}",
+                     "subs.*.override.presence");
+    check_many_wrong("{\"subs\":{\"a\":{\"data\":1,\"data\":1}}}", "subs.*.data");
     check_many_wrong("{\"channels\":[],\"channels\":[]}", "channels");
 }
 

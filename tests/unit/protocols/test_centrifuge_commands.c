@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/log.h"
 #include "tests/unit/protocols/speaker.h"
 
 #define CONNECT "{\"connect\":{},\"id\":1}"
@@ -50,10 +51,28 @@ static int teardown(void **state)
     return 0;
 }
 
+static int setup_debug(void **state)
+{
+    log_set_level(LOG_DEBUG);
+    return setup(state);
+}
+
+static int setup_strict_debug(void **state)
+{
+    log_set_level(LOG_DEBUG);
+    return setup_strict(state);
+}
+
+static int teardown_debug(void **state)
+{
+    log_set_level(LOG_INFO);
+    return teardown(state);
+}
+
 /* Until what was asked for is answered. */
 static void finish(struct speaker *s)
 {
-    WAIT_FOR(s->peer.world, !s->session.is_busy && !s->session.waiting);
+    WAIT_FOR(s->peer.world, !s->session.is_busy && centrifuge_waiting_bytes(&s->session) == 0);
 }
 
 static void connected(struct speaker *s, struct world *w)
@@ -554,6 +573,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_pong_without_a_ping, setup, teardown),
         cmocka_unit_test_setup_teardown(the_connection_goes_while_a_command_is_under_way, setup,
                                         teardown),
+        {"the_connection_goes_while_the_log_knows_its_command",
+         the_connection_goes_while_a_command_is_under_way, setup_debug, teardown_debug, NULL},
+        {"commands_wait_while_the_log_knows_the_first", what_comes_meanwhile_waits_for_its_turn,
+         setup_debug, teardown_debug, NULL},
+        {"errors_with_lines_of_the_log", errors_of_commands, setup_strict_debug, teardown_debug,
+         NULL},
+        {"wrong_members_with_lines_of_the_log", wrong_members_of_commands, setup_debug,
+         teardown_debug, NULL},
         cmocka_unit_test_setup_teardown(sent_away_while_a_command_is_under_way, setup, teardown),
         cmocka_unit_test_setup_teardown(too_many_commands_wait, setup, teardown),
     };
