@@ -247,9 +247,10 @@ static void they_are_refused_together(void **state)
     assert_string_equal(peer_text(&p), "");
     peer_release(&p);
     peer_open(&p, w);
-    char long_name[400] = "{\"channels\":[\"";
-    memset(long_name + strlen(long_name), 'x', 300);
-    strcat(long_name, "\"]}"); /* zeroed before */
+    char name[301] = {0};
+    char long_name[400];
+    memset(name, 'x', sizeof(name) - 1);
+    snprintf(long_name, sizeof(long_name), "{\"channels\":[\"%s\"]}", name);
     assert_int_equal(connect_with(&p, long_name).status, STATUS_INVALID);
     peer_release(&p);
 }
