@@ -176,6 +176,20 @@ static bool has_escapes(struct str raw)
     return str_find(raw, '\\') >= 0;
 }
 
+size_t json_count(struct str container)
+{
+    container = json_trim(container);
+    struct json_walk w = json_walk(container);
+    struct str key;
+    struct str item;
+    bool is_object = container.len > 0 && json_kind(container) == JSON_KIND_OBJECT;
+    size_t n = 0;
+    while (is_object ? json_next_member(&w, &key, &item) : json_next_element(&w, &item)) {
+        n++;
+    }
+    return n;
+}
+
 bool json_key_is(struct str raw_key, struct str name)
 {
     if (raw_key.len < name.len) { /* an escape is longer than what it stands for */

@@ -51,6 +51,9 @@ struct json_walk json_walk(struct str container);
 bool json_next_member(struct json_walk *w, struct str *ret_key, struct str *ret_item);
 bool json_next_element(struct json_walk *w, struct str *ret_item);
 
+/* How many members or elements it has. */
+size_t json_count(struct str container);
+
 /* Does a member's raw key, once decoded, equal name? */
 bool json_key_is(struct str raw_key, struct str name);
 

@@ -242,17 +242,6 @@ static bool read_jwk(struct str object, struct jwk *ret_jwk)
 
 /* --- the set --- */
 
-static size_t count_elements(struct str array)
-{
-    struct json_walk w = json_walk(array);
-    struct str item;
-    size_t n = 0;
-    while (json_next_element(&w, &item)) {
-        n++;
-    }
-    return n;
-}
-
 static enum status read_keys(struct str array, struct jwk_set *set)
 {
     struct json_walk w = json_walk(array);
@@ -280,7 +269,7 @@ enum status jwk_set_read(struct str text, struct jwk_set *ret_set, const char **
         *ret_why = "it is no JSON object with a list \"keys\"";
         return STATUS_INVALID;
     }
-    if (count_elements(f.value) > JWK_SET_KEYS_MAX) {
+    if (json_count(f.value) > JWK_SET_KEYS_MAX) {
         *ret_why = "it has more than 100 keys";
         return STATUS_INVALID;
     }

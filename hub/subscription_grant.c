@@ -358,35 +358,12 @@ static enum status remove_repeated(struct subscription_grants *grants)
     return STATUS_OK;
 }
 
-static size_t count_members(struct str subs)
-{
-    struct json_walk w = json_walk(subs);
-    struct str key;
-    struct str item;
-    size_t n = 0;
-    while (json_next_member(&w, &key, &item)) {
-        n++;
-    }
-    return n;
-}
-
-static size_t count_elements(struct str channels)
-{
-    struct json_walk w = json_walk(channels);
-    struct str item;
-    size_t n = 0;
-    while (json_next_element(&w, &item)) {
-        n++;
-    }
-    return n;
-}
-
 static enum status read_all(struct str channels, struct str subs,
                             struct subscription_grants *grants,
                             const struct subscription_fault **ret_fault)
 {
     int fault = F_OBJECT;
-    size_t n = count_elements(channels) + count_members(subs);
+    size_t n = json_count(channels) + json_count(subs);
     grants->items = n > 0 ? calloc(n, sizeof(*grants->items)) : NULL;
     if (n > 0 && !grants->items) {
         return STATUS_NO_MEMORY;

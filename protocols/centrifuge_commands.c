@@ -135,8 +135,25 @@ static bool command_ends(struct centrifuge_session *s)
     return true;
 }
 
-static void command_ended(struct centrifuge_session *s)
+/* The answer to a command that took time: between the two the result is written, where there is
+ * one. False: the connection has gone meanwhile. A client that is being sent away is told nothing
+ * more. */
+static bool begin_answer(struct centrifuge_session *s, enum status status,
+                         const struct client_error *error, struct buf *ret_reply)
 {
+    if (!command_ends(s)) {
+        return false;
+    }
+    *ret_reply = new_reply();
+    if (status != STATUS_OK && !client_is_leaving(s->client)) {
+        write_error(s, ret_reply, error ? error : protocol_error_of(status));
+    }
+    return true;
+}
+
+static void end_answer(struct centrifuge_session *s, struct buf *reply)
+{
+    send_reply(s, reply);
     client_uncork(s->client);
     work_on(s);
 }
@@ -192,17 +209,14 @@ static void refreshed(void *arg, enum status status, const struct client_error *
                       const struct connect_result *result)
 {
     struct centrifuge_session *s = arg;
-    if (!command_ends(s)) {
+    struct buf reply;
+    if (!begin_answer(s, status, error, &reply)) {
         return;
     }
-    struct buf reply = new_reply();
     if (status == STATUS_OK) {
         centrifuge_write_refresh(&reply, s->command_id, s->client, result);
-    } else if (status != STATUS_CLOSED) {
-        write_error(s, &reply, error ? error : protocol_error_of(status));
     }
-    send_reply(s, &reply);
-    command_ended(s);
+    end_answer(s, &reply);
 }
 
 static void on_refresh(struct centrifuge_session *s, const struct command *c)
@@ -222,17 +236,14 @@ static void subscribed(void *arg, enum status status, const struct client_error 
                        const struct subscribe_result *result)
 {
     struct centrifuge_session *s = arg;
-    if (!command_ends(s)) {
+    struct buf reply;
+    if (!begin_answer(s, status, error, &reply)) {
         return;
     }
-    struct buf reply = new_reply();
     if (status == STATUS_OK) {
         centrifuge_write_subscribe(&reply, s->command_id, result);
-    } else if (status != STATUS_CLOSED) {
-        write_error(s, &reply, error ? error : protocol_error_of(status));
     }
-    send_reply(s, &reply);
-    command_ended(s);
+    end_answer(s, &reply);
 }
 
 static void on_subscribe(struct centrifuge_session *s, const struct command *c)
@@ -255,17 +266,14 @@ static void sub_refreshed(void *arg, enum status status, const struct client_err
                           const struct subscribe_result *result)
 {
     struct centrifuge_session *s = arg;
-    if (!command_ends(s)) {
+    struct buf reply;
+    if (!begin_answer(s, status, error, &reply)) {
         return;
     }
-    struct buf reply = new_reply();
     if (status == STATUS_OK) {
         centrifuge_write_sub_refresh(&reply, s->command_id, result);
-    } else if (status != STATUS_CLOSED) {
-        write_error(s, &reply, error ? error : protocol_error_of(status));
     }
-    send_reply(s, &reply);
-    command_ended(s);
+    end_answer(s, &reply);
 }
 
 static void on_sub_refresh(struct centrifuge_session *s, const struct command *c)
@@ -299,19 +307,14 @@ static void on_unsubscribe(struct centrifuge_session *s, const struct command *c
 static void published(void *arg, enum status status, const struct client_error *error)
 {
     struct centrifuge_session *s = arg;
-    if (!command_ends(s)) {
+    struct buf reply;
+    if (!begin_answer(s, status, error, &reply)) {
         return;
     }
-    struct buf reply = new_reply();
     if (status == STATUS_OK) {
         centrifuge_write_empty(&reply, s->command_id, "publish");
-    } else if (status != STATUS_CLOSED) {
-        write_error(s, &reply, error ? error : protocol_error_of(status));
-    } else if (!client_is_leaving(s->client)) { /* the hub is stopping: try again elsewhere */
-        write_error(s, &reply, protocol_error_of(status));
     }
-    send_reply(s, &reply);
-    command_ended(s);
+    end_answer(s, &reply);
 }
 
 static void on_publish(struct centrifuge_session *s, const struct command *c)
@@ -331,17 +334,14 @@ static void on_publish(struct centrifuge_session *s, const struct command *c)
 static void history_read(void *arg, enum status status, const struct storage_history *history)
 {
     struct centrifuge_session *s = arg;
-    if (!command_ends(s)) {
+    struct buf reply;
+    if (!begin_answer(s, status, NULL, &reply)) {
         return;
     }
-    struct buf reply = new_reply();
     if (status == STATUS_OK) {
         centrifuge_write_history(&reply, s->command_id, history);
-    } else {
-        write_error(s, &reply, protocol_error_of(status));
     }
-    send_reply(s, &reply);
-    command_ended(s);
+    end_answer(s, &reply);
 }
 
 static void on_history(struct centrifuge_session *s, const struct command *c)
@@ -399,17 +399,14 @@ static void rpc_answered(void *arg, enum status status, const struct client_erro
                          struct str data)
 {
     struct centrifuge_session *s = arg;
-    if (!command_ends(s)) {
+    struct buf reply;
+    if (!begin_answer(s, status, error, &reply)) {
         return;
     }
-    struct buf reply = new_reply();
     if (status == STATUS_OK) {
         centrifuge_write_data(&reply, s->command_id, "rpc", data);
-    } else if (status != STATUS_CLOSED) {
-        write_error(s, &reply, error ? error : protocol_error_of(status));
     }
-    send_reply(s, &reply);
-    command_ended(s);
+    end_answer(s, &reply);
 }
 
 static void on_rpc(struct centrifuge_session *s, const struct command *c)

@@ -7,6 +7,7 @@
 #include <uthash.h>
 
 #include "base/json_span.h"
+#include "protocols/centrifuge_params.h"
 
 struct emulation_entry {
     UT_hash_handle hh;
@@ -37,37 +38,25 @@ const char *emulation_session_id(const struct emulation_entry *entry)
     return entry->id;
 }
 
-/* Texts that need no decoding are used where they lie; the others follow each other in decoded. */
-static bool read_text(struct str value, struct buf *decoded, struct str *ret_text)
+static bool read_text(const struct centrifuge_params *params, struct str value,
+                      struct str *ret_text)
 {
-    if (value.len == 0 || json_kind(value) != JSON_KIND_STRING) {
-        return false;
-    }
-    struct str content = {value.ptr + 1, value.len - 2};
-    if (str_find(content, '\\') < 0) {
-        *ret_text = content;
-        return true;
-    }
-    size_t start = decoded->len;
-    if (json_decode_string(value, decoded) != STATUS_OK || buf_failed(decoded)) {
-        return false;
-    }
-    *ret_text = str_tail(buf_str(decoded), start);
-    return true;
+    return value.len > 0 && json_kind(value) == JSON_KIND_STRING &&
+           centrifuge_read_text(params, value, ret_text);
 }
 
 const char *emulation_read(struct str body, struct buf *decoded, struct emulation_message *ret)
 {
     struct json_field f[] = {
         {STR("session"), STR_EMPTY}, {STR("node"), STR_EMPTY}, {STR("data"), STR_EMPTY}};
-    /* A text grows nowhere when it is decoded: what has been taken does not move. */
-    if (json_check(body, NULL) != STATUS_OK || buf_reserve(decoded, body.len) != STATUS_OK) {
+    const struct centrifuge_params params = {.object = json_trim(body), .decoded = decoded};
+    if (json_check(body, NULL) != STATUS_OK) {
         return "malformed JSON\n";
     }
-    if (json_read_object(json_trim(body), f, sizeof(f) / sizeof(f[0]), NULL) != STATUS_OK ||
-        !read_text(f[0].value, decoded, &ret->session) ||
-        !read_text(f[1].value, decoded, &ret->node) ||
-        !read_text(f[2].value, decoded, &ret->data)) {
+    if (json_read_object(params.object, f, sizeof(f) / sizeof(f[0]), NULL) != STATUS_OK ||
+        !read_text(&params, f[0].value, &ret->session) ||
+        !read_text(&params, f[1].value, &ret->node) ||
+        !read_text(&params, f[2].value, &ret->data)) {
         return "expected an object with the texts session, node and data\n";
     }
     return NULL;

@@ -530,6 +530,17 @@ static void one_line(void **state)
     buf_release(&out);
 }
 
+static void counts(void **state)
+{
+    (void)state;
+    assert_int_equal(json_count(STR("[]")), 0);
+    assert_int_equal(json_count(STR(" [1, [2, 3], {\"a\": 4}] ")), 3);
+    assert_int_equal(json_count(STR("{}")), 0);
+    assert_int_equal(json_count(STR(" {\"a\": [1, 2], \"b\": {}} ")), 2);
+    assert_int_equal(json_count(STR("\"text\"")), 0);
+    assert_int_equal(json_count(STR_EMPTY), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -554,6 +565,7 @@ int main(void)
         cmocka_unit_test(encodes_strings),
         cmocka_unit_test(encoding_and_decoding_are_inverse),
         cmocka_unit_test(one_line),
+        cmocka_unit_test(counts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
