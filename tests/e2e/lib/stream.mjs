@@ -16,30 +16,8 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import https from 'node:https';
 
+import { Inbox } from './inbox.mjs';
 import { within } from './process.mjs';
-
-class Inbox {
-  #waiting = [];
-  #takers = [];
-  #error;
-
-  put(value) {
-    const taker = this.#takers.shift();
-    if (taker) taker.resolve(value);
-    else this.#waiting.push(value);
-  }
-
-  end(error) {
-    this.#error = error;
-    for (const taker of this.#takers.splice(0)) taker.reject(error);
-  }
-
-  next(what) {
-    if (this.#waiting.length > 0) return Promise.resolve(this.#waiting.shift());
-    if (this.#error) return Promise.reject(this.#error);
-    return within(new Promise((resolve, reject) => this.#takers.push({ resolve, reject })), what);
-  }
-}
 
 class Stream {
   log = [];
