@@ -188,13 +188,13 @@ describe('a connection whose token ends', { concurrency: true }, () => {
 
   test('is kept by a refresh, and otherwise ends with 3005', async t => {
     const hub = await startTokenHub(t, { expired_close_delay: '4s' });
-    const client = newClient(t, hub, { token: lasting(1), getToken: async () => lasting(1000) });
+    const client = newClient(t, hub, { token: lasting(2), getToken: async () => lasting(1000) });
     const ended = [];
     client.on('disconnected', context => ended.push(context));
     client.on('connecting', context => ended.push(context));
     await connect(client);
     ended.length = 0;
-    const witness = await openSession(t, hub, { connect: { token: lasting(1) } });
+    const witness = await openSession(t, hub, { connect: { token: lasting(2) } });
     assert.deepEqual(await witness.closed, { code: 3005, reason: 'connection expired' });
     await client.presence('room:1');
     assert.deepEqual(ended, []);
@@ -202,7 +202,7 @@ describe('a connection whose token ends', { concurrency: true }, () => {
 
   test('ends with 3005 when nobody refreshes it', async t => {
     const hub = await startTokenHub(t, { expired_close_delay: '50ms' });
-    const session = await openSession(t, hub, { connect: { token: lasting(1) } });
+    const session = await openSession(t, hub, { connect: { token: lasting(2) } });
     assert.deepEqual(await session.closed, { code: 3005, reason: 'connection expired' });
     await openSession(t, hub, { connect: { token: lasting(100) } });
   });
