@@ -68,6 +68,9 @@ int tools_checkdb(const struct storage_settings *settings)
     if (counts.n_events > 0) {
         printf(", %" PRIu64 " waiting event%s", counts.n_events, plural(counts.n_events));
     }
+    if (counts.n_runs > 0) {
+        printf(", %" PRIu64 " run%s", counts.n_runs, plural(counts.n_runs));
+    }
     putchar('\n');
     return 0;
 }

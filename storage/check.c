@@ -29,6 +29,7 @@ enum {
 
 enum { SQL_KEYS, SQL_MARKS, N_SQL_2 };
 enum { SQL_EVENTS, SQL_LAST_EVENT, N_SQL_3 };
+enum { SQL_RUNS, N_SQL_4 };
 
 /* A stream without a name is no longer one: its rows wait for removal, like those below first. */
 static const char *const sql[N_SQL] = {
@@ -58,11 +59,17 @@ static const char *const sql_3[N_SQL_3] = {
                        "  WHERE name='events') FROM events",
 };
 
+/* What version 4 has more. */
+static const char *const sql_4[N_SQL_4] = {
+    [SQL_RUNS] = "SELECT id, feed, params, text FROM feed_runs ORDER BY id",
+};
+
 struct check {
     struct source source;
     sqlite3_stmt *stmts[N_SQL];
     sqlite3_stmt *stmts_2[N_SQL_2]; /* NULL in a file of version 1 */
     sqlite3_stmt *stmts_3[N_SQL_3]; /* NULL in one of version 2, too */
+    sqlite3_stmt *stmts_4[N_SQL_4]; /* and in one of version 3 */
     storage_finding_fn finding;
     void *arg;
     struct storage_check_counts counts;
@@ -359,6 +366,24 @@ static enum status check_last_event(struct check *c)
     return end(c, &call);
 }
 
+/* --- since version 4 --- */
+
+static enum status check_runs(struct check *c)
+{
+    struct db_call call = db_call(c->stmts_4[SQL_RUNS]);
+    while (db_row(&call)) {
+        char what[64];
+        c->counts.n_runs++;
+        about_feed(c, db_str(&call, 1), db_str(&call, 2));
+        snprintf(what, sizeof(what), "the parameters' text of run %" PRId64, db_i64(&call, 0));
+        check_json(c, what, db_str(&call, 2));
+        snprintf(what, sizeof(what), "the text of run %" PRId64, db_i64(&call, 0));
+        check_json(c, what, db_str(&call, 3));
+    }
+    about(c, STR("feeds' runs"));
+    return end(c, &call);
+}
+
 /* --- the whole --- */
 
 /* One row may hold many lines, below a heading. */
@@ -396,6 +421,9 @@ static enum status prepare(struct check *c)
     if (status == STATUS_OK && c->source.version >= 3) {
         status = db_prepare(&c->source.db, sql_3, c->stmts_3, N_SQL_3);
     }
+    if (status == STATUS_OK && c->source.version >= 4) {
+        status = db_prepare(&c->source.db, sql_4, c->stmts_4, N_SQL_4);
+    }
     return status;
 }
 
@@ -405,9 +433,9 @@ static enum status run_steps(struct check *c)
         int64_t since_version;
         enum status (*run)(struct check *);
     } steps[] = {
-        {1, check_integrity}, {1, check_streams}, {1, check_unowned},
-        {1, check_feeds},     {1, check_values},  {2, check_keys},
-        {2, check_marks},     {3, check_events},  {3, check_last_event},
+        {1, check_integrity},  {1, check_streams}, {1, check_unowned}, {1, check_feeds},
+        {1, check_values},     {2, check_keys},    {2, check_marks},   {3, check_events},
+        {3, check_last_event}, {4, check_runs},
     };
     enum status status = STATUS_OK;
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && status == STATUS_OK; i++) {
@@ -433,6 +461,7 @@ static enum status check_all(struct check *c)
     db_finalize(c->stmts, N_SQL);
     db_finalize(c->stmts_2, N_SQL_2);
     db_finalize(c->stmts_3, N_SQL_3);
+    db_finalize(c->stmts_4, N_SQL_4);
     db_rollback(&c->source.db);
     return status;
 }

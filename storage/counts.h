@@ -16,18 +16,21 @@ struct count {
 struct counts {
     struct count streams; /* that have a channel */
     struct count keys;
+    struct count feeds; /* snapshots; the limits of these are the feeds' own */
 };
 
 static inline void counts_committed(struct counts *counts)
 {
     atomic_store_explicit(&counts->streams.committed, counts->streams.n, memory_order_relaxed);
     atomic_store_explicit(&counts->keys.committed, counts->keys.n, memory_order_relaxed);
+    atomic_store_explicit(&counts->feeds.committed, counts->feeds.n, memory_order_relaxed);
 }
 
 static inline void counts_rolled_back(struct counts *counts)
 {
     counts->streams.n = atomic_load_explicit(&counts->streams.committed, memory_order_relaxed);
     counts->keys.n = atomic_load_explicit(&counts->keys.committed, memory_order_relaxed);
+    counts->feeds.n = atomic_load_explicit(&counts->feeds.committed, memory_order_relaxed);
 }
 
 /* Any thread. */

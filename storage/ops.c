@@ -16,7 +16,18 @@ static size_t append_size(const struct storage_append *append)
     }
     size += sizeof(*feed) + feed->feed.len + feed->params.len + feed->snapshot.len;
     for (size_t i = 0; i < feed->n_values; i++) {
-        size += sizeof(feed->values[i]) + feed->values[i].upstream.len + feed->values[i].value.len;
+        const struct storage_feed_value *value = &feed->values[i];
+        size += sizeof(*value) + value->upstream.len + value->value.len + value->condition.len;
+    }
+    return size;
+}
+
+static size_t runs_append_size(const struct storage_runs_append *append)
+{
+    size_t size = sizeof(*append);
+    for (size_t i = 0; i < append->n_runs; i++) {
+        const struct storage_run *run = &append->runs[i];
+        size += sizeof(*run) + run->feed.len + run->params.len + run->text.len;
     }
     return size;
 }
@@ -28,6 +39,7 @@ size_t op_size(struct storage_op *op)
     case OP_EVENT_APPEND:
         return sizeof(struct storage_event_append) + op_event_append(op)->endpoint.len +
                op_event_append(op)->text.len;
+    case OP_RUNS_APPEND: return runs_append_size(op_runs_append(op));
     default: return 0;
     }
 }
@@ -37,6 +49,22 @@ static void set_event_append_status(struct storage_event_append *append, enum st
     append->status = status;
     if (status != STATUS_OK) {
         append->id = 0;
+    }
+}
+
+static void set_feed_purge_status(struct storage_feed_purge *purge, enum status status)
+{
+    purge->status = status;
+    if (status != STATUS_OK) {
+        purge->n_removed = 0;
+    }
+}
+
+static void set_runs_read_status(struct storage_runs_read *read, enum status status)
+{
+    read->status = status;
+    if (status != STATUS_OK) {
+        storage_runs_release(read);
     }
 }
 
@@ -78,6 +106,10 @@ void op_set_status(struct storage_op *op, enum status status)
         }
         op_feed_read(op)->status = status;
         break;
+    case OP_FEED_PURGE: set_feed_purge_status(op_feed_purge(op), status); break;
+    case OP_RUNS_APPEND:
+    case OP_REFUSED_RUNS_APPEND: op_runs_append(op)->status = status; break;
+    case OP_RUNS_READ: set_runs_read_status(op_runs_read(op), status); break;
     case OP_EVENT_APPEND:
     case OP_REFUSED_EVENT_APPEND: set_event_append_status(op_event_append(op), status); break;
     case OP_EVENTS_READ: set_events_read_status(op_events_read(op), status); break;

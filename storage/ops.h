@@ -15,6 +15,10 @@ enum op_kind {
     OP_PROLONG, /* a history that has been read; only its stream's life is still to be prolonged */
     OP_REMOVE,
     OP_FEED_READ,
+    OP_FEED_PURGE,
+    OP_RUNS_APPEND,
+    OP_REFUSED_RUNS_APPEND, /* as above */
+    OP_RUNS_READ,
     OP_EVENT_APPEND,
     OP_REFUSED_EVENT_APPEND, /* as above */
     OP_EVENTS_READ,
@@ -44,6 +48,21 @@ static inline struct storage_feed_read *op_feed_read(struct storage_op *op)
     return (struct storage_feed_read *)(void *)op;
 }
 
+static inline struct storage_feed_purge *op_feed_purge(struct storage_op *op)
+{
+    return (struct storage_feed_purge *)(void *)op;
+}
+
+static inline struct storage_runs_append *op_runs_append(struct storage_op *op)
+{
+    return (struct storage_runs_append *)(void *)op;
+}
+
+static inline struct storage_runs_read *op_runs_read(struct storage_op *op)
+{
+    return (struct storage_runs_read *)(void *)op;
+}
+
 static inline struct storage_event_append *op_event_append(struct storage_op *op)
 {
     return (struct storage_event_append *)(void *)op;
@@ -69,7 +88,8 @@ static inline struct storage_events_count *op_events_count(struct storage_op *op
     return (struct storage_events_count *)(void *)op;
 }
 
-/* What an append of a publication or an event holds in memory: its texts and itself. Others: 0. */
+/* What an append (of a publication, an event or runs) holds in memory: its texts and itself.
+ * Others: 0. */
 size_t op_size(struct storage_op *op);
 /* Sets the status of any kind; what a failed operation had found is released. A history that has
  * been read stays good. */

@@ -65,6 +65,7 @@ static enum status perform(struct reader *r, struct storage_op *op, bool *ret_is
     switch (op->kind) {
     case OP_HISTORY: return reads_history(r->reads, op_history(op), now_ms, ret_is_use_due);
     case OP_FEED_READ: return reads_feed(r->reads, op_feed_read(op), now_ms);
+    case OP_RUNS_READ: return reads_runs(r->reads, op_runs_read(op), now_ms);
     case OP_EVENTS_READ: return reads_events(r->reads, op_events_read(op));
     default: assert(false && "kind of operation");
     }

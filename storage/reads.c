@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reads publications, feeds' results and events into the memory of the operation: an array of
+/* Reads publications, feeds' results, runs and events into the memory of the operation: an array of
  * items, and one block with all their texts behind each other. SQLite has no checksums, so what a
  * disk has damaged is looked for here: what clients get is JSON and has no gaps, or is not sent at
  * all. State belongs to the connection's thread. */
@@ -12,7 +12,17 @@
 #include "base/log.h"
 #include "storage/streams.h"
 
-enum { SQL_STREAM, SQL_FORWARD, SQL_REVERSE, SQL_FEED, SQL_VALUES, SQL_EVENTS, N_SQL };
+enum {
+    SQL_STREAM,
+    SQL_FORWARD,
+    SQL_REVERSE,
+    SQL_FEED,
+    SQL_VALUES,
+    SQL_RUNS,
+    SQL_RUNS_OF_PARAMS,
+    SQL_EVENTS,
+    N_SQL,
+};
 
 static const char *const sql[N_SQL] = {
     [SQL_STREAM] = "SELECT id, epoch, top, first, items_expire_ms, meta_expire_ms"
@@ -25,8 +35,12 @@ static const char *const sql[N_SQL] = {
                     " ORDER BY offset DESC LIMIT ?4",
     [SQL_FEED] = "SELECT id, snapshot, completed, time_ms, epoch, offset FROM feed_snapshots"
                  " WHERE feed=?1 AND params=?2 AND expire_ms>?3",
-    [SQL_VALUES] = "SELECT upstream, value, http_status, time_ms FROM feed_values"
+    [SQL_VALUES] = "SELECT upstream, value, http_status, time_ms, condition FROM feed_values"
                    " WHERE feed_id=?1 ORDER BY upstream",
+    [SQL_RUNS] = "SELECT id, params, time_ms, duration_us, text FROM feed_runs"
+                 " WHERE feed=?1 AND expire_ms>?2 ORDER BY id DESC",
+    [SQL_RUNS_OF_PARAMS] = "SELECT id, params, time_ms, duration_us, text FROM feed_runs"
+                           " WHERE feed=?1 AND expire_ms>?2 AND params=?3 ORDER BY id DESC",
     [SQL_EVENTS] = "SELECT id, time_ms, text FROM events WHERE endpoint=?1 AND id>?2"
                    " ORDER BY id LIMIT ?3",
 };
@@ -297,6 +311,7 @@ static enum status add_value(struct storage_feed_read *read, const struct db_cal
     item->value = keep_text(texts, db_str(call, 1));
     item->http_status = (int)db_i64(call, 2);
     item->time_ms = db_i64(call, 3);
+    item->condition = keep_text(texts, db_str(call, 4));
     return STATUS_OK;
 }
 
@@ -323,6 +338,7 @@ static enum status place_feed_texts(struct storage_feed_read *read, struct buf *
     for (size_t i = 0; i < read->n_items; i++) {
         place_text(&read->items[i].upstream, &at);
         place_text(&read->items[i].value, &at);
+        place_text(&read->items[i].condition, &at);
     }
     read->memory = texts->ptr;
     buf_init(texts, SIZE_MAX);
@@ -357,6 +373,95 @@ void storage_feed_read_release(struct storage_feed_read *read)
     read->n_items = 0;
     read->memory = NULL;
     read->snapshot = STR_EMPTY;
+}
+
+/* Runs are there to be looked at: those that can be read are shown. */
+static bool is_good_run(struct reads *r, const struct storage_runs_read *read,
+                        const struct db_call *call)
+{
+    if (is_json(db_str(call, 1)) && is_json(db_str(call, 4))) {
+        return true;
+    }
+    if (db_fault_due(r->db)) {
+        log_error("storage", "damaged", log_str("feed", read->feed), log_i("run", db_i64(call, 0)),
+                  DAMAGE_ADVICE);
+    }
+    return false;
+}
+
+static enum status add_run(struct storage_runs_read *read, const struct db_call *call,
+                           struct buf *texts)
+{
+    struct storage_run *runs = grown(read->runs, read->n_runs, sizeof(*runs));
+    if (!runs) {
+        return STATUS_NO_MEMORY;
+    }
+    read->runs = runs;
+    struct storage_run *run = &runs[read->n_runs++];
+    *run = (struct storage_run){.feed = keep_text(texts, read->feed),
+                                .time_ms = db_i64(call, 2),
+                                .duration_us = db_i64(call, 3)};
+    run->params = keep_text(texts, db_str(call, 1));
+    run->text = keep_text(texts, db_str(call, 4));
+    return STATUS_OK;
+}
+
+static enum status place_run_texts(struct storage_runs_read *read, struct buf *texts)
+{
+    if (buf_failed(texts)) {
+        return STATUS_NO_MEMORY;
+    }
+    const char *at = texts->ptr ? texts->ptr : "";
+    for (size_t i = 0; i < read->n_runs; i++) {
+        place_text(&read->runs[i].feed, &at);
+        place_text(&read->runs[i].params, &at);
+        place_text(&read->runs[i].text, &at);
+    }
+    read->memory = texts->ptr;
+    buf_init(texts, SIZE_MAX);
+    return STATUS_OK;
+}
+
+static bool is_runs_read_full(const struct storage_runs_read *read, const struct buf *texts)
+{
+    return read->n_runs >= read->limit || (read->max_bytes > 0 && texts->len >= read->max_bytes);
+}
+
+enum status reads_runs(struct reads *r, struct storage_runs_read *read, int64_t now_ms)
+{
+    struct buf texts;
+    buf_init(&texts, SIZE_MAX);
+    bool has_params = read->params.len > 0;
+    struct db_call call = db_call(r->stmts[has_params ? SQL_RUNS_OF_PARAMS : SQL_RUNS]);
+    db_bind_str(&call, read->feed);
+    db_bind_i64(&call, now_ms);
+    if (has_params) {
+        db_bind_str(&call, read->params);
+    }
+    enum status status = STATUS_OK;
+    while (status == STATUS_OK && !is_runs_read_full(read, &texts) && db_row(&call)) {
+        if (is_good_run(r, read, &call)) {
+            status = add_run(read, &call, &texts);
+        }
+    }
+    enum status end = db_end(&call);
+    if (status == STATUS_OK) {
+        status = end;
+    }
+    if (status == STATUS_OK) {
+        status = place_run_texts(read, &texts);
+    }
+    buf_release(&texts);
+    return status;
+}
+
+void storage_runs_release(struct storage_runs_read *read)
+{
+    free(read->runs);
+    free(read->memory);
+    read->runs = NULL;
+    read->n_runs = 0;
+    read->memory = NULL;
 }
 
 /* A damaged event must not keep those behind it from their endpoint. */

@@ -19,6 +19,8 @@ enum status reads_history(struct reads *reads, struct storage_history *history, 
                           bool *ret_is_use_due) MUST_CHECK;
 enum status reads_feed(struct reads *reads, struct storage_feed_read *read,
                        int64_t now_ms) MUST_CHECK;
+enum status reads_runs(struct reads *reads, struct storage_runs_read *read,
+                       int64_t now_ms) MUST_CHECK;
 enum status reads_events(struct reads *reads, struct storage_events_read *read) MUST_CHECK;
 
 #endif

@@ -24,7 +24,10 @@
  * that of the machine then. is_copy: a backup, of which nobody knows what came after it.
  *
  * events: the index has the ids, too, and so their order within an endpoint. AUTOINCREMENT is what
- * remembers the last id when all rows are gone. */
+ * remembers the last id when all rows are gone.
+ *
+ * feed_runs: their ids ascend; those of the same feed, or feed and parameters, stand in that order
+ * in its index. feed_snapshots_time finds those that make room when a feed has too many. */
 static const char *const migrations[] = {
     "CREATE TABLE streams("
     "  id INTEGER PRIMARY KEY,"
@@ -99,6 +102,21 @@ static const char *const migrations[] = {
     "  text TEXT NOT NULL"
     ") STRICT;"
     "CREATE INDEX events_endpoint ON events(endpoint)",
+
+    "ALTER TABLE feed_values ADD COLUMN condition TEXT NOT NULL DEFAULT '';"
+    "CREATE INDEX feed_snapshots_time ON feed_snapshots(feed, time_ms);"
+    "CREATE TABLE feed_runs("
+    "  id INTEGER PRIMARY KEY,"
+    "  feed TEXT NOT NULL,"
+    "  params TEXT NOT NULL,"
+    "  time_ms INTEGER NOT NULL,"
+    "  duration_us INTEGER NOT NULL,"
+    "  text TEXT NOT NULL,"
+    "  expire_ms INTEGER NOT NULL"
+    ") STRICT;"
+    "CREATE INDEX feed_runs_feed ON feed_runs(feed);"
+    "CREATE INDEX feed_runs_params ON feed_runs(feed, params);"
+    "CREATE INDEX feed_runs_expire ON feed_runs(expire_ms)",
 };
 
 #define N_MIGRATIONS (sizeof(migrations) / sizeof(migrations[0]))

@@ -272,6 +272,31 @@ void storage_feed_read(struct storage *s, struct storage_feed_read *read)
     put(s, to_reader(s), &read->op);
 }
 
+void storage_feed_purge(struct storage *s, struct storage_feed_purge *purge)
+{
+    assert(purge->feed.len > 0);
+    started(s, &purge->op, OP_FEED_PURGE);
+    put(s, &s->to_writer, &purge->op);
+}
+
+void storage_runs_append(struct storage *s, struct storage_runs_append *append)
+{
+    for (size_t i = 0; i < append->n_runs; i++) {
+        assert(append->runs[i].feed.len > 0);
+        assert(append->runs[i].size > 0 && append->runs[i].ttl_ms > 0);
+    }
+    started(s, &append->op, OP_RUNS_APPEND);
+    if (take_room(s, &append->op, OP_REFUSED_RUNS_APPEND)) {
+        put(s, &s->to_writer, &append->op);
+    }
+}
+
+void storage_runs_read(struct storage *s, struct storage_runs_read *read)
+{
+    started(s, &read->op, OP_RUNS_READ);
+    put(s, to_reader(s), &read->op);
+}
+
 void storage_event_append(struct storage *s, struct storage_event_append *append)
 {
     assert(append->endpoint.len > 0);
@@ -343,6 +368,27 @@ static void finish_event_append(struct storage *s, struct storage_event_append *
     append->done(append);
 }
 
+static void finish_feed_purge(struct storage *s, struct storage_feed_purge *purge)
+{
+    count_failure(s, purge->status);
+    purge->done(purge);
+}
+
+static void finish_runs_append(struct storage *s, struct storage_runs_append *append)
+{
+    if (append->op.kind == OP_RUNS_APPEND) {
+        give_room_back(s, &append->op);
+    }
+    count_failure(s, append->status);
+    append->done(append);
+}
+
+static void finish_runs_read(struct storage *s, struct storage_runs_read *read)
+{
+    s->stats.n_reads++;
+    read->done(read);
+}
+
 static void finish_events_read(struct storage *s, struct storage_events_read *read)
 {
     s->stats.n_reads++;
@@ -388,6 +434,10 @@ static void finish(struct storage *s, struct storage_op *op)
         s->stats.n_reads++;
         op_feed_read(op)->done(op_feed_read(op));
         return;
+    case OP_FEED_PURGE: finish_feed_purge(s, op_feed_purge(op)); return;
+    case OP_RUNS_APPEND:
+    case OP_REFUSED_RUNS_APPEND: finish_runs_append(s, op_runs_append(op)); return;
+    case OP_RUNS_READ: finish_runs_read(s, op_runs_read(op)); return;
     case OP_EVENT_APPEND:
     case OP_REFUSED_EVENT_APPEND: finish_event_append(s, op_event_append(op)); return;
     case OP_EVENTS_READ: finish_events_read(s, op_events_read(op)); return;

@@ -1,6 +1,7 @@
-/* The durable log: streams of publications with offsets and epochs, what feeds remember, and events
- * that wait for their endpoints. The whole face of this floor. It knows no clients and no
- * protocols; its callers know no SQL and not how many nodes stand behind it.
+/* The durable log: streams of publications with offsets and epochs, what feeds remember and how
+ * they were refreshed, and events that wait for their endpoints. The whole face of this floor. It
+ * knows no clients and no protocols; its callers know no SQL and not how many nodes stand behind
+ * it.
  *
  * Threading: every function is for the loop's thread. One writer thread owns the only writing
  * connection and commits in groups; one reader thread has a read-only connection. With durability
@@ -36,8 +37,8 @@ struct storage_options {
     struct loop *loop;
     const char *path; /* the database file; its folder must exist. Not used by STORAGE_MEMORY */
     enum storage_durability durability;
-    size_t queue_max_size; /* bytes of waiting writes; an append of a publication or an event beyond
-                              it ends STATUS_OVERLOADED */
+    size_t queue_max_size; /* bytes of waiting writes; an append of a publication, an event or runs
+                              beyond it ends STATUS_OVERLOADED */
     uint64_t stream_limit; /* streams kept; beyond it, those that never had a publication make room,
                               and where there are none a new stream ends STATUS_OVERLOADED */
     uint64_t idempotency_key_limit; /* remembered; an append with another ends STATUS_OVERLOADED */
@@ -86,7 +87,8 @@ struct storage_feed_value {
     struct str upstream;
     struct str value; /* JSON text */
     int http_status;
-    int64_t time_ms; /* wall clock of the answer */
+    int64_t time_ms;      /* wall clock of the answer */
+    struct str condition; /* how to ask whether it has changed: a text of the caller's, or empty */
 };
 
 struct storage_feed_write {
@@ -97,6 +99,7 @@ struct storage_feed_write {
     int64_t time_ms;
     const struct storage_feed_value *values; /* the fresh ones; others stay as they are */
     size_t n_values;
+    uint64_t snapshot_limit; /* of this feed; beyond it the oldest is forgotten. 0: none */
 };
 
 /* How long an idempotency key is remembered with its channel. */
@@ -198,6 +201,7 @@ struct storage_feed_item {
     struct str value;
     int http_status;
     int64_t time_ms;
+    struct str condition;
 };
 
 /* What was kept last for a feed and its parameters. Out: STATUS_OK; STATUS_NOT_FOUND when nothing
@@ -222,6 +226,70 @@ struct storage_feed_read {
 };
 void storage_feed_read(struct storage *storage, struct storage_feed_read *read);
 void storage_feed_read_release(struct storage_feed_read *read);
+
+/* Forgets what was kept of a feed: with these parameters, or (params empty) with all, then some
+ * hundred at a time, because publishers wait meanwhile. Runs stay. Out: STATUS_OK and how many
+ * snapshots there were; with params empty, call again until it is 0. STATUS_IO. Written in the
+ * order of the appends. */
+struct storage_feed_purge {
+    struct storage_op op;
+    /* in */
+    struct str feed;
+    struct str params;
+    void (*done)(struct storage_feed_purge *purge);
+    void *arg;
+    /* out */
+    enum status status;
+    uint64_t n_removed;
+};
+void storage_feed_purge(struct storage *storage, struct storage_feed_purge *purge);
+
+/* What is remembered of refreshes. */
+struct storage_run {
+    struct str feed;   /* not empty */
+    struct str params; /* canonical JSON object text */
+    int64_t time_ms;   /* wall clock of the start */
+    int64_t duration_us;
+    struct str text; /* JSON */
+    uint64_t size;   /* runs kept of this feed, > 0: the newest */
+    int64_t ttl_ms;  /* and no longer than this, > 0 */
+};
+
+/* All or none. A feed keeps as many as the last of its runs says; when that is much less than
+ * before, the surplus goes with the next appends, some hundred at a time. Out: STATUS_OK once they
+ * are committed; STATUS_OVERLOADED; STATUS_IO. */
+struct storage_runs_append {
+    struct storage_op op;
+    /* in */
+    const struct storage_run *runs; /* oldest first */
+    size_t n_runs;
+    void (*done)(struct storage_runs_append *append);
+    void *arg;
+    /* out */
+    enum status status;
+};
+void storage_runs_append(struct storage *storage, struct storage_runs_append *append);
+
+/* Those appended last come first; params empty: of all parameters. Size and ttl of the runs are not
+ * filled in; damaged ones are logged and left out. Out: STATUS_OK and the runs; STATUS_IO. They
+ * belong to the operation until storage_runs_release(). */
+struct storage_runs_read {
+    struct storage_op op;
+    /* in */
+    struct str feed;
+    struct str params;
+    size_t limit;
+    size_t max_bytes; /* of texts: the run that reaches it is the last one; 0: no limit */
+    void (*done)(struct storage_runs_read *read);
+    void *arg;
+    /* out */
+    enum status status;
+    struct storage_run *runs;
+    size_t n_runs;
+    void *memory; /* private */
+};
+void storage_runs_read(struct storage *storage, struct storage_runs_read *read);
+void storage_runs_release(struct storage_runs_read *read);
 
 /* --- events: each is kept for one endpoint, until it is removed --- */
 
@@ -328,6 +396,7 @@ struct storage_stats {
     uint64_t n_reads;      /* done, by the reader or the writer */
     uint64_t n_streams;
     uint64_t n_idempotency_keys;
+    uint64_t n_feed_snapshots;
     uint64_t wal_bytes;                   /* of the write-ahead log, as of the last commit */
     const struct histogram *group_sizes;  /* operations; lives as long as the storage */
     const struct histogram *commit_times; /* from the beginning of a group to its commit */
@@ -344,6 +413,7 @@ struct storage_check_counts {
     uint64_t n_publications;
     uint64_t n_feeds;
     uint64_t n_events;
+    uint64_t n_runs;
     uint64_t n_findings;
 };
 /* SQLite's own integrity check, then ours: what counts in a stream is contiguous and ends at its

@@ -6,11 +6,12 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "storage/results.h"
+#include "storage/runs.h"
 #include "storage/streams.h"
 
 /* Bounds of one transaction, and the pauses between two: appends wait for it. */
 #define MAX_STREAMS         100
-#define MAX_FEEDS           100
 #define MAX_ROWS            500
 #define MAX_KEYS            500
 #define PAUSE_MS            1000
@@ -26,9 +27,6 @@ enum {
     SQL_RETIRE,
     SQL_DELETE_STREAM,
     SQL_KEEP_STREAM,
-    SQL_DUE_FEEDS,
-    SQL_DELETE_VALUES,
-    SQL_DELETE_FEED,
     SQL_DELETE_KEYS,
     SQL_NEXT,
     N_SQL,
@@ -43,19 +41,17 @@ static const char *const sql[N_SQL] = {
     [SQL_RETIRE] = "UPDATE streams SET channel=NULL WHERE id=?1",
     [SQL_DELETE_STREAM] = "DELETE FROM streams WHERE id=?1",
     [SQL_KEEP_STREAM] = "UPDATE streams SET first=?2, sweep_ms=?3 WHERE id=?1",
-    [SQL_DUE_FEEDS] = "SELECT id FROM feed_snapshots WHERE expire_ms<=?1 LIMIT ?2",
-    [SQL_DELETE_VALUES] = "DELETE FROM feed_values WHERE feed_id=?1",
-    [SQL_DELETE_FEED] = "DELETE FROM feed_snapshots WHERE id=?1",
     [SQL_DELETE_KEYS] = "DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency"
                         " WHERE expire_ms<=?1 ORDER BY expire_ms LIMIT ?2)",
     [SQL_NEXT] = "SELECT min(at) FROM (SELECT min(sweep_ms) AS at FROM streams"
                  " UNION ALL SELECT min(expire_ms) FROM feed_snapshots"
+                 " UNION ALL SELECT min(expire_ms) FROM feed_runs"
                  " UNION ALL SELECT min(expire_ms) FROM idempotency)",
 };
 
 struct sweep {
     struct db *db;
-    struct streams *streams;
+    struct sweep_parts parts;
     struct sweep_due *due;
     struct counts *counts;
     int64_t not_before_ms; /* monotonic */
@@ -63,7 +59,7 @@ struct sweep {
     sqlite3_stmt *stmts[N_SQL];
 };
 
-enum status sweep_create(struct db *db, struct streams *streams, struct sweep_due *due,
+enum status sweep_create(struct db *db, const struct sweep_parts *parts, struct sweep_due *due,
                          struct counts *counts, struct sweep **ret_sweep)
 {
     struct sweep *s = calloc(1, sizeof(*s));
@@ -71,7 +67,7 @@ enum status sweep_create(struct db *db, struct streams *streams, struct sweep_du
         return STATUS_NO_MEMORY;
     }
     s->db = db;
-    s->streams = streams;
+    s->parts = *parts;
     s->due = due;
     s->counts = counts;
     enum status status = db_prepare(db, sql, s->stmts, N_SQL);
@@ -103,16 +99,15 @@ int64_t sweep_next_ms(const struct sweep *s)
     return at_ms > s->not_before_ms ? at_ms : s->not_before_ms;
 }
 
-/* At most max identifiers of what is due. */
-static enum status find_due(sqlite3_stmt *stmt, int64_t now_ms, int64_t *ids, size_t max,
-                            size_t *ret_n)
+/* At most MAX_STREAMS. */
+static enum status find_due(struct sweep *s, int64_t now_ms, int64_t *ret_ids, size_t *ret_n)
 {
     size_t n = 0;
-    struct db_call call = db_call(stmt);
+    struct db_call call = db_call(s->stmts[SQL_DUE_STREAMS]);
     db_bind_i64(&call, now_ms);
-    db_bind_u64(&call, max);
-    while (n < max && db_row(&call)) {
-        ids[n++] = db_i64(&call, 0);
+    db_bind_u64(&call, MAX_STREAMS);
+    while (n < MAX_STREAMS && db_row(&call)) {
+        ret_ids[n++] = db_i64(&call, 0);
     }
     *ret_n = n;
     return db_end(&call);
@@ -167,7 +162,7 @@ static enum status look_at(struct sweep *s, int64_t id, struct look *ret_look)
         ret_look->items_expire_ms = db_i64(&call, 3);
         ret_look->meta_expire_ms = db_i64(&call, 4);
         if (!ret_look->retired) {
-            streams_forget(s->streams, channel);
+            streams_forget(s->parts.streams, channel);
         }
     }
     return db_end(&call);
@@ -226,15 +221,6 @@ static enum status sweep_stream(struct sweep *s, int64_t id, int64_t now_ms)
     return keep_stream(s, id, &look, now_ms);
 }
 
-static enum status sweep_feed(struct sweep *s, int64_t id)
-{
-    enum status status = run_with_id(s->stmts[SQL_DELETE_VALUES], id);
-    if (status == STATUS_OK) {
-        status = run_with_id(s->stmts[SQL_DELETE_FEED], id);
-    }
-    return status;
-}
-
 static enum status sweep_keys(struct sweep *s, int64_t now_ms)
 {
     struct db_call call = db_call(s->stmts[SQL_DELETE_KEYS]);
@@ -247,32 +233,17 @@ static enum status sweep_keys(struct sweep *s, int64_t now_ms)
     return status;
 }
 
-struct batch {
-    int64_t streams[MAX_STREAMS];
-    int64_t feeds[MAX_FEEDS];
-    size_t n_streams;
-    size_t n_feeds;
-};
-
-static enum status find_batch(struct sweep *s, int64_t now_ms, struct batch *ret_batch)
-{
-    enum status status = find_due(s->stmts[SQL_DUE_STREAMS], now_ms, ret_batch->streams,
-                                  MAX_STREAMS, &ret_batch->n_streams);
-    if (status == STATUS_OK) {
-        status = find_due(s->stmts[SQL_DUE_FEEDS], now_ms, ret_batch->feeds, MAX_FEEDS,
-                          &ret_batch->n_feeds);
-    }
-    return status;
-}
-
-static enum status remove_batch(struct sweep *s, int64_t now_ms, const struct batch *batch)
+static enum status remove_due(struct sweep *s, int64_t now_ms, const int64_t *streams, size_t n)
 {
     enum status status = db_begin_write(s->db);
-    for (size_t i = 0; i < batch->n_streams && s->n_rows_left > 0 && status == STATUS_OK; i++) {
-        status = sweep_stream(s, batch->streams[i], now_ms);
+    for (size_t i = 0; i < n && s->n_rows_left > 0 && status == STATUS_OK; i++) {
+        status = sweep_stream(s, streams[i], now_ms);
     }
-    for (size_t i = 0; i < batch->n_feeds && status == STATUS_OK; i++) {
-        status = sweep_feed(s, batch->feeds[i]);
+    if (status == STATUS_OK) {
+        status = results_expire(s->parts.results, now_ms);
+    }
+    if (status == STATUS_OK) {
+        status = runs_expire(s->parts.runs, now_ms);
     }
     if (status == STATUS_OK) {
         status = sweep_keys(s, now_ms);
@@ -297,12 +268,13 @@ static enum status find_next(struct sweep *s, int64_t *ret_at_ms)
 
 static enum status sweep_once(struct sweep *s, int64_t *ret_next_ms)
 {
-    struct batch batch = {0};
+    int64_t streams[MAX_STREAMS];
+    size_t n = 0;
     int64_t now_ms = clock_wall_ms();
     s->n_rows_left = MAX_ROWS;
-    enum status status = find_batch(s, now_ms, &batch);
+    enum status status = find_due(s, now_ms, streams, &n);
     if (status == STATUS_OK) {
-        status = remove_batch(s, now_ms, &batch);
+        status = remove_due(s, now_ms, streams, n);
     }
     if (status == STATUS_OK) {
         status = find_next(s, ret_next_ms);
@@ -321,7 +293,9 @@ void sweep_run(struct sweep *s)
     if (status != STATUS_OK) {
         db_log_fault(s->db, "remove what is over", status);
         db_rollback(s->db);
-        streams_forget_all(s->streams);
+        streams_forget_all(s->parts.streams);
+        results_rolled_back(s->parts.results);
+        runs_rolled_back(s->parts.runs);
         counts_rolled_back(s->counts);
         s->not_before_ms = start_ms + PAUSE_FAILED_MS;
         return;

@@ -1,6 +1,6 @@
 /* Removes what is over: publications that no longer count, streams whose position is forgotten,
- * feeds' results that nobody renewed, idempotency keys. In short transactions, now and then, by the
- * writer. */
+ * feeds' results that nobody renewed, idempotency keys, runs. In short transactions, now and then,
+ * by the writer. */
 #ifndef BELFRY_STORAGE_SWEEP_H
 #define BELFRY_STORAGE_SWEEP_H
 
@@ -20,10 +20,16 @@ static inline void sweep_due_at(struct sweep_due *due, int64_t at_ms)
     }
 }
 
-struct streams;
+/* Whose rows it removes; they outlive it. */
+struct sweep_parts {
+    struct streams *streams;
+    struct results *results;
+    struct runs *runs;
+};
+
 struct sweep;
 
-enum status sweep_create(struct db *db, struct streams *streams, struct sweep_due *due,
+enum status sweep_create(struct db *db, const struct sweep_parts *parts, struct sweep_due *due,
                          struct counts *counts, struct sweep **ret_sweep) MUST_CHECK;
 /* Accepts NULL. */
 void sweep_destroy(struct sweep *sweep);

@@ -20,6 +20,7 @@
 #include "storage/marks.h"
 #include "storage/reads.h"
 #include "storage/results.h"
+#include "storage/runs.h"
 #include "storage/schema.h"
 #include "storage/streams.h"
 #include "storage/sweep.h"
@@ -42,6 +43,7 @@ struct writer {
     struct streams *streams;
     struct keys *keys;
     struct results *results;
+    struct runs *runs;
     struct events *events;
     struct reads *reads;
     struct sweep *sweep;
@@ -103,6 +105,7 @@ static void close_connection(struct writer *w)
     reads_destroy(w->reads);
     events_destroy(w->events);
     results_destroy(w->results);
+    runs_destroy(w->runs);
     sweep_destroy(w->sweep);
     keys_destroy(w->keys);
     streams_destroy(w->streams);
@@ -110,6 +113,7 @@ static void close_connection(struct writer *w)
     w->reads = NULL;
     w->events = NULL;
     w->results = NULL;
+    w->runs = NULL;
     w->sweep = NULL;
     w->keys = NULL;
     w->streams = NULL;
@@ -124,13 +128,17 @@ static enum status prepare(struct writer *w)
         status = keys_create(&w->db, &w->sweep_due, &w->counts.keys, &w->keys);
     }
     if (status == STATUS_OK) {
-        status = results_create(&w->db, &w->sweep_due, &w->results);
+        status = results_create(&w->db, &w->sweep_due, &w->counts.feeds, &w->results);
+    }
+    if (status == STATUS_OK) {
+        status = runs_create(&w->db, &w->sweep_due, &w->runs);
     }
     if (status == STATUS_OK) {
         status = events_create(&w->db, &w->events);
     }
     if (status == STATUS_OK) {
-        status = sweep_create(&w->db, w->streams, &w->sweep_due, &w->counts, &w->sweep);
+        struct sweep_parts parts = {w->streams, w->results, w->runs};
+        status = sweep_create(&w->db, &parts, &w->sweep_due, &w->counts, &w->sweep);
     }
     if (status == STATUS_OK) {
         status = reads_create(&w->db, &w->reads);
@@ -266,6 +274,9 @@ static enum status perform(struct writer *w, struct storage_op *op, int64_t now_
     case OP_PROLONG: status = prolong(w, op_history(op), now_ms); break;
     case OP_REMOVE: status = remove_items(w, op_remove(op), now_ms); break;
     case OP_FEED_READ: status = reads_feed(w->reads, op_feed_read(op), now_ms); break;
+    case OP_FEED_PURGE: status = results_purge(w->results, op_feed_purge(op)); break;
+    case OP_RUNS_APPEND: status = runs_append(w->runs, op_runs_append(op), now_ms); break;
+    case OP_RUNS_READ: status = reads_runs(w->reads, op_runs_read(op), now_ms); break;
     case OP_EVENT_APPEND: status = events_append(w->events, op_event_append(op)); break;
     case OP_EVENTS_READ: status = reads_events(w->reads, op_events_read(op)); break;
     case OP_EVENTS_REMOVE: status = events_remove(w->events, op_events_remove(op)); break;
@@ -316,6 +327,8 @@ static void fail_group(struct writer *w, const struct group *group, enum status 
     db_log_fault(&w->db, "write", status);
     db_rollback(&w->db);
     streams_forget_all(w->streams);
+    results_rolled_back(w->results);
+    runs_rolled_back(w->runs);
     counts_rolled_back(&w->counts);
     if (w->marks) {
         marks_rolled_back(w->marks);
@@ -497,6 +510,7 @@ void writer_stats(const struct writer *w, struct storage_stats *stats)
     stats->wal_bytes = atomic_load_explicit(&w->wal_bytes, memory_order_relaxed);
     stats->n_streams = count_committed(&w->counts.streams);
     stats->n_idempotency_keys = count_committed(&w->counts.keys);
+    stats->n_feed_snapshots = count_committed(&w->counts.feeds);
     stats->group_sizes = &w->group_sizes;
     stats->commit_times = &w->commit_times;
 }

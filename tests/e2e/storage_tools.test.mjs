@@ -37,7 +37,7 @@ async function publishUpTo(hub, channel, first, last) {
 describe('checkdb', { concurrency: true }, () => {
   test('finds nothing wrong while a hub runs, after it was killed, after an orderly end', async t => {
     const upstream = await startUpstream(t);
-    const feeds = [{ name: 'feed', channel: 'log:feed', upstreams: [{ name: 'one', url: `${upstream.url}/json` }] }];
+    const feeds = [{ name: 'feed', channel: 'log:feed', runs_size: 0, upstreams: [{ name: 'one', url: `${upstream.url}/json` }] }];
     const hub = await startHub(t, { config: { ...config, feeds } });
     const out = `${databaseOf(hub)}: ok, 2 streams, 101 publications, 1 feed\n`; // history_size is 100
     const expected = { code: 0, out, text: out };
@@ -71,6 +71,22 @@ describe('checkdb', { concurrency: true }, () => {
       'channel "log:b": data of offset 3 is not JSON: at byte 1 a name in quotes or } was expected',
       `${databaseOf(hub)}: 4 problems`,
     ].sort());
+  });
+
+  test('counts the runs of feeds, and says which one is damaged', async t => {
+    const hub = await startHub(t, { config });
+    await hub.stop();
+    const keep = text => runSql(t, databaseOf(hub), `INSERT INTO feed_runs(feed, params, time_ms, duration_us, text, expire_ms) VALUES('weather', '{}', 1, 1, '${text}', 9e18)`);
+    await keep('{}');
+    const out = `${databaseOf(hub)}: ok, 0 streams, 0 publications, 0 feeds, 1 run\n`;
+    assert.deepEqual(await checkdb(hub), { code: 0, out, text: out });
+    await keep('{');
+    const damaged = await checkdb(hub);
+    assert.equal(damaged.code, 1);
+    assert.deepEqual(damaged.out.trim().split('\n'), [
+      'feed "weather" with parameters "{}": the text of run 2 is not JSON: at byte 1 a name in quotes or } was expected',
+      `${databaseOf(hub)}: 1 problem`,
+    ]);
   });
 });
 

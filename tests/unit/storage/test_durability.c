@@ -400,7 +400,7 @@ static void a_missing_end_is_damage(void **state)
 static void damaged_feed_results_are_not_handed_out(void **state)
 {
     struct fixture *fx = *state;
-    struct storage_feed_value value = {STR("u"), STR("1"), 200, 1};
+    struct storage_feed_value value = {STR("u"), STR("1"), 200, 1, STR_EMPTY};
     struct storage_feed_write feed = {.feed = STR("f"),
                                       .params = STR("{}"),
                                       .snapshot = STR("1"),

@@ -75,8 +75,10 @@ static const struct storage_retention forgotten = {10, 1, 1};
 
 static void append_feed(struct fixture *fx)
 {
-    struct storage_feed_value value = {
-        .upstream = STR("weather"), .value = STR("{\"t\":1.10}"), .http_status = 200};
+    struct storage_feed_value value = {.upstream = STR("weather"),
+                                       .value = STR("{\"t\":1.10}"),
+                                       .http_status = 200,
+                                       .condition = STR("\"e\"")};
     struct storage_feed_write feed = {.feed = STR("city"),
                                       .params = STR("{\"city\":\"bilbao\"}"),
                                       .snapshot = STR("{\"weather\":{\"t\":1.10}}"),
@@ -92,6 +94,26 @@ static void append_feed(struct fixture *fx)
     assert_int_equal(append.status, STATUS_OK);
 }
 
+static void runs_kept(struct storage_runs_append *append)
+{
+    assert_int_equal(append->status, STATUS_OK);
+    *(bool *)append->arg = true;
+}
+
+static void append_run(struct fixture *fx)
+{
+    bool done = false;
+    struct storage_run run = {.feed = STR("city"),
+                              .params = STR("{\"city\":\"bilbao\"}"),
+                              .text = STR("{\"completed\":true}"),
+                              .size = 10,
+                              .ttl_ms = HOUR_MS};
+    struct storage_runs_append append = {
+        .runs = &run, .n_runs = 1, .done = runs_kept, .arg = &done};
+    storage_runs_append(fx->storage, &append);
+    wait_for(fx, &done);
+}
+
 /* Something of all that a hub may have left, over and not yet removed. */
 static void fill(struct fixture *fx)
 {
@@ -103,6 +125,7 @@ static void fill(struct fixture *fx)
     }
     position_of(fx, "silent");
     append_feed(fx);
+    append_run(fx);
 }
 
 static void fill_and_close(struct fixture *fx)
@@ -184,6 +207,7 @@ static void a_file_in_use_is_fine(void **state)
     assert_in_range(counts.n_streams, 5, 6); /* "forgotten" may still be there */
     assert_in_range(counts.n_publications, 5 + 3 + 1, 5 + 3 + 5 + 5 + 1);
     assert_int_equal(counts.n_feeds, 1);
+    assert_int_equal(counts.n_runs, 1);
     append_text(fx, "news", "6", KEEP); /* it was not disturbed */
 }
 
@@ -292,6 +316,11 @@ static const struct {
     {"INSERT INTO events(endpoint, time_ms, text) VALUES('crm', 1, '{}');"
      "UPDATE sqlite_sequence SET seq=0 WHERE name='events'",
      {"events: there is one with the number 1, but the last one given is 0"}},
+    {"UPDATE feed_runs SET text='{\"completed\"'",
+     {"feed \"city\" with parameters \"{\\\"city\\\":\\\"bilbao\\\"}\": the text of run 1 is not"
+      " JSON: at byte 12 "}},
+    {"UPDATE feed_runs SET params=''",
+     {"feed \"city\" with parameters \"\": the parameters' text of run 1 is not JSON"}},
 };
 
 static void what_contradicts_itself_is_found(void **state)
@@ -442,10 +471,12 @@ static void a_copy_of_a_busy_file_is_consistent(void **state)
     while (n_done < N) {
         turn(fx);
     }
-    check_good(to);
+    assert_int_equal(check_good(to).n_runs, 1);
     struct fixture copy = *fx;
     snprintf(copy.path, sizeof(copy.path), "%s", to);
     assert_int_equal(query_i64(&copy, "SELECT is_copy FROM marks"), 1);
+    assert_int_equal(query_i64(&copy, "SELECT count(*) FROM feed_values WHERE condition='\"e\"'"),
+                     1);
     assert_int_equal(query_i64(&copy, "PRAGMA application_id"), SCHEMA_APPLICATION_ID);
     assert_int_equal(query_i64(fx, "SELECT is_copy FROM marks"), 0);
     remove_files(&copy);

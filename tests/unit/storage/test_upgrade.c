@@ -105,6 +105,7 @@ static void check_feeds(struct fixture *fx)
     assert_str(read.items[0].value, "[12345678901234567890]");
     assert_int_equal(read.items[0].http_status, 203);
     assert_int_equal(read.items[1].time_ms, 11);
+    assert_int_equal(read.items[0].condition.len, 0);
     storage_feed_read_release(&read);
     read = read_feed(fx, "city", "{}");
     assert_str(read.snapshot, "null");
@@ -131,6 +132,37 @@ static void check_suppression(struct fixture *fx)
     assert_int_equal(append.suppressed, STORAGE_OLD_VERSION);
 }
 
+struct texts {
+    bool done;
+    size_t n;
+    char texts[4][64];
+};
+
+static void events_done(struct storage_events_read *read)
+{
+    struct texts *texts = read->arg;
+    assert_int_equal(read->status, STATUS_OK);
+    for (size_t i = 0; i < read->n_events; i++) {
+        snprintf(texts->texts[i], sizeof(texts->texts[i]), "%.*s", STR_ARG(read->events[i].text));
+    }
+    texts->n = read->n_events;
+    texts->done = true;
+    storage_events_release(read);
+}
+
+/* What version 3 remembers more: three events, two of them for this endpoint. */
+static void check_events(struct fixture *fx)
+{
+    struct texts texts = {0};
+    struct storage_events_read read = {
+        .endpoint = STR("crm"), .limit = 4, .done = events_done, .arg = &texts};
+    storage_events_read(fx->storage, &read);
+    wait_for(fx, &texts.done);
+    assert_int_equal(texts.n, 2);
+    assert_string_equal(texts.texts[0], "{\"event\":\"publish\",\"price\":1.10}");
+    assert_string_equal(texts.texts[1], "{\"event\":\"leave\"}");
+}
+
 static void check_version(struct fixture *fx, int64_t version)
 {
     char epochs[N_STREAMS][STORAGE_EPOCH_SIZE];
@@ -144,6 +176,10 @@ static void check_version(struct fixture *fx, int64_t version)
     if (version >= 2) {
         check_suppression(fx);
     }
+    if (version >= 3) {
+        check_events(fx);
+    }
+    assert_int_equal(stats_of(fx).n_feed_snapshots, 2);
     assert_int_equal(stats_of(fx).n_streams, N_STREAMS);
     for (size_t i = 0; i < N_STREAMS; i++) {
         append_text(fx, streams[i].channel, "\"more\"", KEEP);

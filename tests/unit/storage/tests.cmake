@@ -1,4 +1,4 @@
-foreach(module checkpoints commits durability events feeds limits schema storage suppression upgrade)
+foreach(module checkpoints commits durability events feeds limits runs schema storage suppression upgrade)
     belfry_unit_test(storage ${module})
     target_link_libraries(test_${module} PRIVATE PkgConfig::SQLITE)
 endforeach()
