@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The configuration reader: walks a jansson document and the shapes together, so that every key of
- * either is looked at once and all errors are found in one pass. Read once at start, on the main
- * thread; memory that is short then ends the program. */
+ * either is looked at once and all errors are found in one pass. Read once at start, and for
+ * requests that are small, on the main thread; memory that is short then ends the program. */
 #include "base/config.h"
 
 #include <assert.h>
@@ -157,9 +157,11 @@ static bool store(const struct config_field *field, struct str text, void *place
 static char *expand(struct config_reader *r, const json_t *value)
 {
     struct str text = {json_string_value(value), json_string_length(value)};
+    if (r->is_request) {
+        return config_must_have(str_dup(text));
+    }
     struct buf expanded = config_text_buf();
     struct buf problem = config_text_buf();
-
     if (config_expand(text, &expanded, &problem)) {
         buf_release(&problem);
         return config_text_take(&expanded);
@@ -282,7 +284,7 @@ static void read_list(struct config_reader *r, const struct config_field *field,
     const struct config_field item = {.type = CONFIG_OBJECT, .shape = field->shape};
     size_t n = json_array_size(array);
 
-    if (!json_is_array(array)) {
+    if (!json_is_array(array) || (field->max > 0 && n > (size_t)field->max)) {
         config_complain_expected(r, field, array);
         return;
     }
@@ -408,21 +410,36 @@ static json_t *parse(struct config_reader *r, struct str text)
     return root;
 }
 
+static enum status read_document(struct config_reader *r, struct str text,
+                                 const struct config_shape *shape, void *object)
+{
+    memset(object, 0, shape->size);
+    *r->errors = (struct config_errors){NULL, 0};
+    json_t *root = parse(r, text);
+    r->mute = root == NULL;
+    read_object(r, shape, root, object);
+    r->mute = false;
+    config_note_dropped(r);
+    config_forget_wrong(r);
+    json_decref(root);
+    buf_release(&r->path);
+    return r->errors->n_texts == 0 ? STATUS_OK : STATUS_INVALID;
+}
+
 enum status config_read(struct str text, const struct config_shape *shape, void *object,
                         struct config_errors *ret_errors)
 {
     struct config_reader r = {.path = config_text_buf(), .errors = ret_errors};
+    enum status status = read_document(&r, text, shape, object);
 
-    memset(object, 0, shape->size);
-    *ret_errors = (struct config_errors){NULL, 0};
-    json_t *root = parse(&r, text);
-    r.mute = root == NULL;
-    read_object(&r, shape, root, object);
-    r.mute = false;
-    config_note_dropped(&r);
-    config_forget_wrong(&r);
     config_warn_of_variables(shape, text);
-    json_decref(root);
-    buf_release(&r.path);
-    return ret_errors->n_texts == 0 ? STATUS_OK : STATUS_INVALID;
+    return status;
+}
+
+enum status config_read_request(struct str text, const struct config_shape *shape, void *object,
+                                struct config_errors *ret_errors)
+{
+    struct config_reader r = {.path = config_text_buf(), .is_request = true, .errors = ret_errors};
+
+    return read_document(&r, text, shape, object);
 }

@@ -57,7 +57,8 @@ struct config_field {
     size_t offset;        /* offsetof() in the shape's struct */
     const char *fallback; /* the default as it would stand in an environment variable; NULL: the
                              key is required (scalars); lists and objects start empty */
-    int64_t min, max;     /* both 0: no limit; the default may lie outside ("0": never) */
+    int64_t min, max;     /* both 0: no limit; the default may lie outside ("0": never). Of a list
+                             only max, in items: longer ones are not looked into */
     const char *expected; /* for messages, "a TCP port from 1 to 65535"; NULL: made from the type */
     const char *const *choices;       /* CONFIG_CHOICE: names, ended by NULL */
     const struct config_shape *shape; /* CONFIG_OBJECT, CONFIG_LIST */
@@ -100,6 +101,10 @@ struct config_errors {
  * Environment variables BELFRY_* that fit no key are in ret_errors only as warnings of the log. */
 enum status config_read(struct str text, const struct config_shape *shape, void *object,
                         struct config_errors *ret_errors) MUST_CHECK;
+/* The same for a document that somebody sends: no text in it is replaced, and no environment
+ * variable overrides it. */
+enum status config_read_request(struct str text, const struct config_shape *shape, void *object,
+                                struct config_errors *ret_errors) MUST_CHECK;
 void config_release(const struct config_shape *shape, void *object);
 void config_errors_release(struct config_errors *errors);
 

@@ -36,7 +36,7 @@ char *config_override_name(const struct config_reader *r)
 
 const char *config_override_text(const struct config_reader *r, const struct config_field *field)
 {
-    if (r->in_lists > 0 || !has_override(field)) {
+    if (r->is_request || r->in_lists > 0 || !has_override(field)) {
         return NULL;
     }
     char *name = config_override_name(r);

@@ -231,9 +231,12 @@ void config_complain_missing(struct config_reader *r, const struct config_field 
 
 void config_complain_unknown(struct config_reader *r, struct str key)
 {
+    if (r->n_errors >= ERRORS_MAX) {
+        r->n_errors++; /* looking for what was meant takes time */
+        return;
+    }
     size_t outer = config_enter_key(r, key);
     struct buf text = config_begin_error(r);
-
     config_leave(r, outer);
     config_append_unknown(&text, r->shape, key);
     keep_error(r, &text); /* it says nothing about values */

@@ -17,9 +17,10 @@ struct config_reader {
     json_t *json;                     /* that object; NULL where the document has none */
     struct buf path;
     unsigned in_lists; /* how many lists are around it: no environment variable reaches in there */
-    bool mute;         /* after the one error that makes all others meaningless */
-    size_t n_errors;   /* all, also those that are too many to be kept */
-    char **wrong;      /* paths of values that were complained about */
+    bool is_request; /* the document is somebody else's: the environment is none of its business */
+    bool mute;       /* after the one error that makes all others meaningless */
+    size_t n_errors; /* all, also those that are too many to be kept */
+    char **wrong;    /* paths of values that were complained about */
     size_t n_wrong;
     struct config_errors *errors;
 };

@@ -228,6 +228,11 @@ static void append_range(struct buf *out, const struct config_field *field)
     if (field->min == 0 && field->max == 0) {
         return;
     }
+    if (field->type == CONFIG_LIST) {
+        buf_literal(out, ", at most ");
+        append_limit(out, field, field->max);
+        return;
+    }
     if (field->max == INT64_MAX) {
         buf_literal(out, " of at least ");
         append_limit(out, field, field->min);

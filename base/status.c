@@ -32,6 +32,8 @@ const char *status_name(enum status status)
     case STATUS_NO_METHOD: return "no_method";
     case STATUS_OVER: return "over";
     case STATUS_WRONG_FORMAT: return "wrong_format";
+    case STATUS_UPSTREAM_FAILED: return "upstream_failed";
+    case STATUS_UPSTREAM_TIMEOUT: return "upstream_timeout";
     }
     return "unknown";
 }

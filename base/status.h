@@ -28,11 +28,13 @@ enum status {
     STATUS_VERSION = -19,      /* a file made by a newer program */
     STATUS_UNAUTHORIZED = -20, /* a credential is missing or wrong */
     STATUS_INTERNAL = -21,
-    STATUS_PENDING = -22,      /* not known yet: wait, and ask again */
-    STATUS_REFUSED = -23,      /* in words of others, which come with it */
-    STATUS_NO_METHOD = -24,    /* no such procedure */
-    STATUS_OVER = -25,         /* what should be prolonged has ended already */
-    STATUS_WRONG_FORMAT = -26, /* good JSON, but not what its channel is for */
+    STATUS_PENDING = -22,          /* not known yet: wait, and ask again */
+    STATUS_REFUSED = -23,          /* in words of others, which come with it */
+    STATUS_NO_METHOD = -24,        /* no such procedure */
+    STATUS_OVER = -25,             /* what should be prolonged has ended already */
+    STATUS_WRONG_FORMAT = -26,     /* good JSON, but not what its channel is for */
+    STATUS_UPSTREAM_FAILED = -27,  /* what is needed from an upstream did not come */
+    STATUS_UPSTREAM_TIMEOUT = -28, /* in time */
 };
 
 /* A stable lower-case name ("too_large"), for logs. */

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "base/buf.h"
+
 struct server {
     char *address;
     int64_t port;
@@ -128,11 +130,12 @@ static const struct config_field all_fields[] = {
      .choices = durabilities},
     {FIELD(all, "key", key), .type = CONFIG_STRING, .fallback = "", .min = 4, .max = 64,
      .secret = true},
-    {FIELD(all, "feeds", feeds), .type = CONFIG_LIST, .shape = &feed_shape},
+    {FIELD(all, "feeds", feeds), .type = CONFIG_LIST, .shape = &feed_shape, .max = 300},
 };
 static const struct config_shape all_shape = {sizeof(struct all), all_fields, 5, check_all, NULL};
 
 struct fixture {
+    bool is_request;
     struct all all;
     struct config_errors errors;
     enum status status;
@@ -177,7 +180,8 @@ static int teardown(void **state)
 static void read_text(struct fixture *f, const char *text)
 {
     release(f);
-    f->status = config_read(str_of(text), &all_shape, &f->all, &f->errors);
+    f->status = f->is_request ? config_read_request(str_of(text), &all_shape, &f->all, &f->errors)
+                              : config_read(str_of(text), &all_shape, &f->all, &f->errors);
     assert_int_equal(f->status == STATUS_OK, f->errors.n_texts == 0);
     /* Filled wholly, come what may. */
     assert_non_null(f->all.key);
@@ -268,7 +272,8 @@ static void wrong_values(void **state)
                  "http_server.origins: \"a\" is not a list of texts");
     assert_error(f, "{\"http_server\":\"x\"}", "http_server: a text is not an object");
     assert_int_equal(f->all.server.port, 8000);
-    assert_error(f, "{\"feeds\":{}}", "feeds: an object {...} is not a list of objects");
+    assert_error(f, "{\"feeds\":{}}",
+                 "feeds: an object {...} is not a list of objects, at most 300");
     assert_error(f, "{\"feeds\":[{\"name\":\"n\",\"headers\":[]}]}",
                  "feeds[0].headers: the value (not shown) is not an object of names and texts");
     assert_error(f, "{\"feeds\":[7]}", "feeds[0]: 7 is not an object");
@@ -355,6 +360,21 @@ static void too_many_errors(void **state)
     read_text(f, text);
     assert_int_equal(f->errors.n_texts, 201);
     assert_string_equal(f->errors.texts[200], "50 more errors are not shown");
+}
+
+static void too_many_unknown_keys(void **state)
+{
+    struct fixture *f = *state;
+    struct buf text;
+    buf_init(&text, 10000);
+    for (int i = 0; i < 250; i++) {
+        buf_printf(&text, "%s\"k%d\":1", i > 0 ? "," : "{", i);
+    }
+    buf_append(&text, (struct str){"}", 2});
+    read_text(f, text.ptr);
+    assert_int_equal(f->errors.n_texts, 201);
+    assert_string_equal(f->errors.texts[200], "50 more errors are not shown");
+    buf_release(&text);
 }
 
 static void syntax_errors(void **state)
@@ -485,7 +505,7 @@ static void secrets_are_not_shown(void **state)
     assert_error(f, "{\"key\":123}", "key: the value (not shown) is not a text of 4 to 64 bytes");
     assert_error(f, "{\"feeds\":[{\"name\":\"n\",\"headers\":{\"Authorization\":4711}}]}",
                  "feeds[0].headers.Authorization: the value (not shown) is not a text");
-    assert_error(f, "{\"feeds\":\"hush\"}", "feeds: a text is not a list of objects");
+    assert_error(f, "{\"feeds\":\"hush\"}", "feeds: a text is not a list of objects, at most 300");
     (void)setenv("BELFRY_KEY", "abc", 1);
     assert_error(f, "{}",
                  "key (from BELFRY_KEY): the value (not shown) is not a text of 4 to 64 bytes");
@@ -658,6 +678,89 @@ static void an_unknown_key_hides_no_check(void **state)
     assert_int_equal(f->errors.n_texts, 2);
 }
 
+/* --- what others send --- */
+
+static void requests_are_none_of_the_environments_business(void **state)
+{
+    struct fixture *f = *state;
+    f->is_request = true;
+    (void)setenv("TEST_NAME", "value", 1);
+    (void)setenv("BELFRY_HTTP_SERVER_PORT", "81", 1);
+    (void)setenv("BELFRY_HTTP_SERVER_ORIGINS", "x y", 1);
+    (void)setenv("BELFRY_KEY", "environment", 1);
+    (void)setenv("BELFRY_DURABILITY", "nonsense", 1);
+    assert_fine(f, "{\"http_server\":{\"address\":\"${TEST_NAME}\",\"origins\":[\"$${\"]},"
+                   "\"feeds\":[{\"name\":\"${\",\"headers\":{\"a\":\"${TEST_NOT_SET}\"}}]}");
+    const struct feed *feed = f->all.feeds.items;
+    assert_string_equal(f->all.server.address, "${TEST_NAME}");
+    assert_int_equal(f->all.server.port, 8000);
+    assert_int_equal(f->all.server.origins.n_items, 1);
+    assert_string_equal(((char **)f->all.server.origins.items)[0], "$${");
+    assert_string_equal(f->all.key, "");
+    assert_int_equal(f->all.durability, 1);
+    assert_string_equal(feed->name, "${");
+    assert_string_equal(((struct config_pair *)feed->headers.items)->text, "${TEST_NOT_SET}");
+    /* Nor is it named when a value is wrong. */
+    assert_error(f, "{\"http_server\":{\"port\":0}}",
+                 "http_server.port: 0 is not a TCP port from 1 to 65535");
+    (void)setenv("BELFRY_CLIENT_PONG_TIMEOUT", "1s", 1);
+    assert_error(f, "{\"client\":{\"ping_interval\":\"8s\"}}",
+                 "client.pong_timeout: the default \"8s\" is not less than ping_interval");
+}
+
+static void requests_warn_of_no_variables(void **state)
+{
+    struct fixture *f = *state;
+    char log[2000];
+    (void)setenv("BELFRY_CLIENT_PINGS", "1", 1);
+    read_and_capture(f, "{}", log, sizeof(log));
+    assert_non_null(strstr(log, "BELFRY_CLIENT_PINGS"));
+    f->is_request = true;
+    read_and_capture(f, "{}", log, sizeof(log));
+    assert_string_equal(log, "");
+}
+
+static void requests_are_checked_as_all_is(void **state)
+{
+    struct fixture *f = *state;
+    f->is_request = true;
+    assert_error(f, "{\"client\":{\"ping_intervall\":\"25s\"}}",
+                 "client.ping_intervall: unknown key (did you mean ping_interval?); known here: "
+                 "ping_interval, pong_timeout, insecure");
+    assert_error(f, "{\"client\":{\"insecure\":1}}", "client.insecure: 1 is not true or false");
+    assert_error(f, "{\"client\":{\"pong_timeout\":\"25s\"}}",
+                 "client.pong_timeout: \"25s\" is not less than ping_interval");
+    assert_error(f, "{\"feeds\":[{}]}",
+                 "feeds[0].name: missing, expected a name of letters, digits, - and _");
+    assert_error(f, "{\"key\":\"abc\"}",
+                 "key: the value (not shown) is not a text of 4 to 64 bytes");
+    assert_error(f, "[]", "a list [...] is not an object of settings");
+}
+
+/* A long list is not looked into: 301 wrong items are one error. */
+static void lists_may_have_a_limit(void **state)
+{
+    struct fixture *f = *state;
+    struct buf text;
+    buf_init(&text, 10000);
+    buf_literal(&text, "{\"feeds\":[{\"name\":\"n\"}");
+    for (int i = 1; i < 300; i++) {
+        buf_printf(&text, ",{\"name\":\"%d\"}", i);
+    }
+    buf_append(&text, (struct str){"]}", 3});
+    assert_fine(f, text.ptr);
+    assert_int_equal(f->all.feeds.n_items, 300);
+    buf_clear(&text);
+    buf_literal(&text, "{\"feeds\":[1");
+    for (int i = 1; i <= 300; i++) {
+        buf_literal(&text, ",1");
+    }
+    buf_append(&text, (struct str){"]}", 3});
+    assert_error(f, text.ptr, "feeds: a list [...] is not a list of objects, at most 300");
+    assert_int_equal(f->all.feeds.n_items, 0);
+    buf_release(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -668,6 +771,7 @@ int main(void)
         TEST(unknown_keys),
         TEST(all_errors_in_order),
         TEST(too_many_errors),
+        TEST(too_many_unknown_keys),
         TEST(syntax_errors),
         TEST(values_are_accepted_or_not),
         TEST(an_unknown_key_hides_no_check),
@@ -681,6 +785,10 @@ int main(void)
         TEST(variables_in_texts),
         TEST(overrides),
         TEST(unknown_variables_are_warned_of),
+        TEST(requests_are_none_of_the_environments_business),
+        TEST(requests_warn_of_no_variables),
+        TEST(requests_are_checked_as_all_is),
+        TEST(lists_may_have_a_limit),
         cmocka_unit_test(loads_files),
     };
 
