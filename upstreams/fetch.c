@@ -10,7 +10,6 @@
 
 #include "base/clock.h"
 
-#define MAX_HEAD_BYTES      ((size_t)64 * 1024)
 #define MAX_KEPT_BODY_BYTES ((size_t)256 * 1024) /* a larger buffer is not kept for the next */
 
 const char *fetch_outcome_name(enum fetch_outcome outcome)
@@ -19,34 +18,14 @@ const char *fetch_outcome_name(enum fetch_outcome outcome)
     case FETCH_OK: return "ok";
     case FETCH_TIMEOUT: return "timeout";
     case FETCH_HTTP_ERROR: return "http_error";
+    case FETCH_DNS_ERROR: return "dns_error";
     case FETCH_CONNECT_ERROR: return "connect_error";
+    case FETCH_TLS_ERROR: return "tls_error";
     case FETCH_TOO_LARGE: return "too_large";
+    case FETCH_REFUSED: return "refused";
+    case N_FETCH_OUTCOMES: break;
     }
     return "unknown";
-}
-
-/* --- what libcurl calls --- */
-
-/* Sees inflated bytes, so this is also what stops a small answer that unpacks to a huge one. A
- * short count ends the transfer. */
-static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
-{
-    struct fetch *f = arg;
-    (void)size; /* always 1 */
-    size_t room = f->max_bytes - f->body.len;
-    f->is_too_large = n > room;
-    buf_append(&f->body, (struct str){bytes, n > room ? room : n});
-    return f->is_too_large || buf_failed(&f->body) ? CURL_WRITEFUNC_ERROR : n;
-}
-
-static size_t on_head(char *bytes, size_t size, size_t n, void *arg)
-{
-    struct fetch *f = arg;
-    (void)bytes;
-    (void)size;
-    f->head_bytes += n;
-    f->is_too_large = f->head_bytes > MAX_HEAD_BYTES;
-    return f->is_too_large ? CURL_WRITEFUNC_ERROR : n;
 }
 
 /* --- the easy handle --- */
@@ -55,30 +34,15 @@ static bool set_safety(CURL *easy)
 {
     return !curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https") &&
            !curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) &&
-           !curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L) &&
-           !curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L) &&
-           /* Otherwise http_proxy in the environment decides where requests go. */
-           !curl_easy_setopt(easy, CURLOPT_PROXY, "") &&
            !curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) &&
            /* Otherwise ending a transfer that still looks up a name waits for the lookup. */
            !curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
 }
 
-static bool set_callbacks(struct fetch *f)
-{
-    return !curl_easy_setopt(f->easy, CURLOPT_PRIVATE, f) &&
-           !curl_easy_setopt(f->easy, CURLOPT_ERRORBUFFER, f->error_text) &&
-           !curl_easy_setopt(f->easy, CURLOPT_WRITEFUNCTION, on_body) &&
-           !curl_easy_setopt(f->easy, CURLOPT_WRITEDATA, f) &&
-           !curl_easy_setopt(f->easy, CURLOPT_HEADERFUNCTION, on_head) &&
-           !curl_easy_setopt(f->easy, CURLOPT_HEADERDATA, f) &&
-           !curl_easy_setopt(f->easy, CURLOPT_CLOSESOCKETFUNCTION, pool_close_socket) &&
-           !curl_easy_setopt(f->easy, CURLOPT_CLOSESOCKETDATA, f->pool);
-}
-
 static bool set_http(struct fetch *f)
 {
-    return !curl_easy_setopt(f->easy, CURLOPT_USERAGENT, f->pool->user_agent) &&
+    return !curl_easy_setopt(f->easy, CURLOPT_PRIVATE, f) &&
+           !curl_easy_setopt(f->easy, CURLOPT_USERAGENT, f->pool->user_agent) &&
            !curl_easy_setopt(f->easy, CURLOPT_HTTPHEADER, f->pool->headers) &&
            !curl_easy_setopt(f->easy, CURLOPT_ACCEPT_ENCODING, "") &&
            !curl_easy_setopt(f->easy, CURLOPT_BUFFERSIZE, 16L * 1024) &&
@@ -90,6 +54,7 @@ static void fetch_free(struct fetch *f)
 {
     curl_easy_cleanup(f->easy);
     buf_release(&f->body);
+    direct_fetch_release(f);
     free(f);
 }
 
@@ -100,8 +65,10 @@ static struct fetch *fetch_new(struct fetch_pool *pool)
         return NULL;
     }
     f->pool = pool;
+    direct_fetch_init(f);
     f->easy = curl_easy_init();
-    if (!f->easy || !set_safety(f->easy) || !set_callbacks(f) || !set_http(f)) {
+    if (!f->easy || !set_safety(f->easy) || !answer_set(f) || !guarding_set(f) ||
+        !transport_set(f) || !set_http(f)) {
         fetch_free(f);
         return NULL;
     }
@@ -122,7 +89,9 @@ static struct fetch *fetch_take(struct fetch_pool *pool)
 static void fetch_recycle(struct fetch *f)
 {
     f->state = FETCH_FREE;
+    stream_forget(f);
     request_clear(f);
+    direct_fetch_clear(f);
     if (f->body.capacity > MAX_KEPT_BODY_BYTES) {
         buf_release(&f->body);
     }
@@ -141,27 +110,45 @@ void fetch_free_all(struct fetch_pool *pool)
 
 /* --- from state to state --- */
 
+static void leave_queue(struct fetch *f)
+{
+    struct fetch_pool *pool = f->pool;
+    deadline_disarm(pool->deadlines, &f->deadline);
+    if (f->host) {
+        host_wait_no_more(&pool->hosts, f->host, f);
+    } else {
+        DL_DELETE(pool->waiting, f);
+    }
+    pool->stats.n_waiting--;
+}
+
+static void leave_place(struct fetch *f)
+{
+    struct fetch_pool *pool = f->pool;
+    if (f->is_direct) {
+        direct_cancel(pool->direct, &f->direct);
+    } else {
+        (void)curl_multi_remove_handle(pool->multi, f->easy);
+    }
+    DL_DELETE(pool->active, f);
+    pool->stats.n_active--;
+    if (f->host) {
+        host_leave(&pool->hosts, f->host);
+    }
+}
+
 /* Out of the list of its state. */
 static void leave_state(struct fetch *f)
 {
-    struct fetch_pool *pool = f->pool;
     switch (f->state) {
-    case FETCH_WAITING:
-        deadline_disarm(pool->deadlines, &f->deadline);
-        DL_DELETE(pool->waiting, f);
-        pool->stats.n_waiting--;
-        break;
-    case FETCH_ACTIVE:
-        (void)curl_multi_remove_handle(pool->multi, f->easy);
-        DL_DELETE(pool->active, f);
-        pool->stats.n_active--;
-        break;
-    case FETCH_FINISHED: DL_DELETE(pool->finished, f); break;
+    case FETCH_WAITING: leave_queue(f); break;
+    case FETCH_ACTIVE: leave_place(f); break;
+    case FETCH_FINISHED: DL_DELETE(f->pool->finished, f); break;
     case FETCH_FREE: break;
     }
 }
 
-static void finish(struct fetch *f, enum fetch_outcome outcome, const char *error)
+void fetch_finish(struct fetch *f, enum fetch_outcome outcome, const char *error)
 {
     leave_state(f);
     f->outcome = outcome;
@@ -170,55 +157,47 @@ static void finish(struct fetch *f, enum fetch_outcome outcome, const char *erro
     DL_APPEND(f->pool->finished, f);
 }
 
-static bool is_good(long http_status)
+void fetch_collect(struct fetch *f, CURLcode code, long n_connects)
 {
-    return http_status >= 200 && http_status <= 299;
-}
-
-/* An error status is the more useful thing to know than that its page was too long. */
-static enum fetch_outcome outcome_of(const struct fetch *f, CURLcode code)
-{
-    bool is_error_page = f->http_status >= 300;
-    if (f->is_too_large || code == CURLE_FILESIZE_EXCEEDED) {
-        return is_error_page ? FETCH_HTTP_ERROR : FETCH_TOO_LARGE;
+    answer_measure(f, n_connects);
+    if (code == CURLE_OK && n_connects > 0) {
+        direct_fetch_learn(f);
     }
-    switch (code) {
-    case CURLE_OK: return is_good(f->http_status) ? FETCH_OK : FETCH_HTTP_ERROR;
-    case CURLE_OPERATION_TIMEDOUT: return FETCH_TIMEOUT;
-    default: return FETCH_CONNECT_ERROR;
+    if (code == CURLE_OK && redirect_is_due(f)) {
+        redirect_follow(f);
+    } else {
+        fetch_finish(f, answer_outcome(f, code), answer_error(f, code));
     }
-}
-
-static const char *error_of(const struct fetch *f, CURLcode code)
-{
-    if (f->is_too_large) {
-        return "the answer is larger than allowed";
-    }
-    if (code == CURLE_OK) {
-        return "";
-    }
-    return f->error_text[0] ? f->error_text : curl_easy_strerror(code);
-}
-
-void fetch_collect(struct fetch *f, CURLcode code)
-{
-    f->http_status = 0;
-    (void)curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &f->http_status);
-    finish(f, outcome_of(f, code), error_of(f, code));
 }
 
 static void on_waited_too_long(struct deadline *deadline)
 {
     struct fetch *f = container_of(deadline, struct fetch, deadline);
-    finish(f, FETCH_TIMEOUT, "timed out while waiting for a free place");
+    fetch_finish(f, FETCH_TIMEOUT, "timed out while waiting for a free place");
     fetch_deliver(f->pool);
 }
 
 /* What is left of the timeout, at least a little: libcurl takes 0 for no limit. */
-static long remaining_ms(const struct fetch *f)
+static int64_t remaining_ms(const struct fetch *f, int64_t now_us)
 {
-    int64_t left = f->timeout_ms - (f->activated_us - f->started_us) / 1000;
-    return left > 0 ? (long)left : 1;
+    int64_t left = f->timeout_ms - (now_us - f->started_us) / 1000;
+    return left > 0 ? left : 1;
+}
+
+bool fetch_perform(struct fetch *f)
+{
+    if (f->is_direct) {
+        direct_fetch_perform(f);
+        return true;
+    }
+    int64_t left_ms = remaining_ms(f, clock_monotonic_us());
+    if (left_ms != f->set_timeout_ms) {
+        f->set_timeout_ms = left_ms;
+        if (curl_easy_setopt(f->easy, CURLOPT_TIMEOUT_MS, (long)left_ms)) {
+            return false;
+        }
+    }
+    return !curl_multi_add_handle(f->pool->multi, f->easy);
 }
 
 static void activate(struct fetch *f)
@@ -228,17 +207,25 @@ static void activate(struct fetch *f)
     f->state = FETCH_ACTIVE;
     DL_APPEND(pool->active, f);
     pool->stats.n_active++;
-    if (curl_easy_setopt(f->easy, CURLOPT_TIMEOUT_MS, remaining_ms(f)) ||
-        curl_multi_add_handle(pool->multi, f->easy)) {
-        finish(f, FETCH_CONNECT_ERROR, "libcurl did not take the request");
+    if (f->host) {
+        host_enter(&pool->hosts, f->host);
+    }
+    if (!fetch_perform(f)) {
+        fetch_finish(f, FETCH_CONNECT_ERROR, "libcurl did not take the request");
         loop_defer(pool->loop, &pool->deliver);
     }
 }
 
+static struct fetch *next_waiting(struct fetch_pool *pool)
+{
+    return pool->hosts.max_active > 0 ? hosts_next(&pool->hosts) : pool->waiting;
+}
+
 void fetch_start_waiting(struct fetch_pool *pool)
 {
-    while (pool->waiting && pool->stats.n_active < pool->max_concurrent) {
-        struct fetch *f = pool->waiting;
+    struct fetch *f;
+    while (pool->stats.n_waiting > 0 && pool->stats.n_active < pool->max_concurrent &&
+           (f = next_waiting(pool))) {
         leave_state(f);
         activate(f);
     }
@@ -248,7 +235,11 @@ static void wait_for_place(struct fetch *f)
 {
     struct fetch_pool *pool = f->pool;
     f->state = FETCH_WAITING;
-    DL_APPEND(pool->waiting, f);
+    if (f->host) {
+        host_wait(&pool->hosts, f->host, f);
+    } else {
+        DL_APPEND(pool->waiting, f);
+    }
     pool->stats.n_waiting++;
     deadline_arm(pool->deadlines, &f->deadline, f->timeout_ms, on_waited_too_long);
 }
@@ -261,25 +252,37 @@ static void call_done(struct fetch *f)
     int64_t waited_until_us = f->activated_us ? f->activated_us : now_us;
     bool has_body = f->outcome == FETCH_OK || f->outcome == FETCH_HTTP_ERROR;
     struct fetch_result result = {.outcome = f->outcome,
-                                  .http_status = (int)f->http_status,
+                                  .head = f->head.head,
                                   .body = has_body ? buf_str(&f->body) : STR_EMPTY,
                                   .duration_us = now_us - f->started_us,
                                   .queue_us = waited_until_us - f->started_us,
+                                  .dns_us = f->dns_us,
+                                  .connect_us = f->connect_us,
+                                  .first_byte_us = f->first_byte_us,
+                                  .n_bytes = f->n_bytes,
+                                  .is_reused = f->is_reused,
                                   .error = f->error};
     f->pool->stats.n_outcomes[f->outcome]++;
     f->done(f->arg, &result);
 }
 
-/* done() may start and cancel others and destroy the pool, whose memory lives on until the next
- * turns of the loop. */
+static void deliver_finished(struct fetch_pool *pool)
+{
+    struct fetch *f = pool->finished;
+    leave_state(f);
+    f->state = FETCH_FREE;
+    call_done(f);
+    fetch_recycle(f);
+}
+
+/* Whoever is called may start and cancel others and destroy the pool, whose memory lives on until
+ * the next turns of the loop. Who reads piece by piece hears of the last one before the end. */
 void fetch_deliver(struct fetch_pool *pool)
 {
+    stream_deliver(pool);
     while (pool->finished) {
-        struct fetch *f = pool->finished;
-        leave_state(f);
-        f->state = FETCH_FREE;
-        call_done(f);
-        fetch_recycle(f);
+        deliver_finished(pool);
+        stream_deliver(pool);
     }
 }
 
@@ -292,41 +295,84 @@ static void prepare(struct fetch *f, const struct fetch_spec *spec, fetch_done_f
     f->started_us = clock_monotonic_us();
     f->activated_us = 0;
     f->timeout_ms = spec->timeout_ms;
-    f->max_bytes = spec->max_bytes;
-    f->head_bytes = 0;
-    f->is_too_large = false;
-    f->http_status = 0;
-    f->error_text[0] = '\0';
-    buf_clear(&f->body);
-    f->body.max = spec->max_bytes;
+    f->max_redirects = spec->max_redirects;
+    f->redirect_guard = spec->redirect_guard;
+    f->address_guard = f->pool->guard;
+    f->n_redirects = 0;
+    answer_prepare(f, spec);
+}
+
+static enum status make(struct fetch_pool *pool, const struct fetch_spec *spec, fetch_done_fn done,
+                        void *arg, struct fetch **ret_fetch)
+{
+    struct fetch *f = fetch_take(pool);
+    if (!f) {
+        return STATUS_NO_MEMORY;
+    }
+    f->host = NULL;
+    if (pool->hosts.max_active > 0) {
+        f->host = hosts_find(&pool->hosts, spec->url);
+    }
+    bool is_set = direct_fetch_set(f, spec) || request_set(f, spec);
+    if (!is_set || (pool->hosts.max_active > 0 && !f->host)) {
+        /* Not kept: nobody knows what is set on its easy handle by now. */
+        request_clear(f);
+        fetch_free(f);
+        return STATUS_NO_MEMORY;
+    }
+    prepare(f, spec, done, arg);
+    *ret_fetch = f;
+    return STATUS_OK;
+}
+
+static bool has_place(const struct fetch_pool *pool, const struct fetch *f)
+{
+    return pool->stats.n_active < pool->max_concurrent &&
+           (!f->host || host_has_place(&pool->hosts, f->host));
+}
+
+static bool is_queue_full(struct fetch_pool *pool)
+{
+    bool is_full = pool->stats.n_waiting >= pool->max_waiting;
+    pool->stats.n_overloaded += is_full;
+    return is_full;
+}
+
+/* Nothing is sent; done() hears of it. */
+static void refuse(struct fetch *f)
+{
+    fetch_finish(f, FETCH_REFUSED, f->error_text);
+    loop_defer(f->pool->loop, &f->pool->deliver);
 }
 
 enum status fetch_start(struct fetch_pool *pool, const struct fetch_spec *spec, fetch_done_fn done,
                         void *arg, struct fetch **ret_fetch)
 {
+    struct fetch *f;
     if (pool->is_closing) {
         return STATUS_CLOSED;
     }
     if (!request_is_valid(spec)) {
         return STATUS_INVALID;
     }
-    bool must_wait = pool->stats.n_active >= pool->max_concurrent;
-    if (must_wait && pool->stats.n_waiting >= pool->max_waiting) {
-        pool->stats.n_overloaded++;
+    if (pool->stats.n_active >= pool->max_concurrent && is_queue_full(pool)) {
         return STATUS_OVERLOADED;
     }
-    struct fetch *f = fetch_take(pool);
-    if (!f) {
-        return STATUS_NO_MEMORY;
+    enum status status = make(pool, spec, done, arg, &f);
+    if (status != STATUS_OK) {
+        return status;
     }
-    if (!request_set(f, spec)) {
+    bool is_allowed = !pool->guard || guarding_allows(f, pool->guard, spec->url);
+    bool must_wait = is_allowed && !has_place(pool, f);
+    if (must_wait && is_queue_full(pool)) {
         fetch_recycle(f);
-        return STATUS_NO_MEMORY;
+        return STATUS_OVERLOADED;
     }
-    prepare(f, spec, done, arg);
     pool->stats.n_started++;
     *ret_fetch = f; /* before anything can go wrong with it */
-    if (must_wait) {
+    if (!is_allowed) {
+        refuse(f);
+    } else if (must_wait) {
         wait_for_place(f);
     } else {
         activate(f);
@@ -337,6 +383,9 @@ enum status fetch_start(struct fetch_pool *pool, const struct fetch_spec *spec, 
 void fetch_cancel(struct fetch *f)
 {
     struct fetch_pool *pool = f->pool;
+    if (f->state == FETCH_ACTIVE) {
+        answer_count_connection(f);
+    }
     leave_state(f);
     fetch_recycle(f);
     if (!pool->is_closing) {
@@ -353,6 +402,10 @@ static void cancel_list(struct fetch **list)
 
 void fetch_cancel_all(struct fetch_pool *pool)
 {
+    struct fetch *f;
+    while ((f = hosts_any_waiting(&pool->hosts))) {
+        fetch_cancel(f);
+    }
     cancel_list(&pool->waiting);
     cancel_list(&pool->active);
     cancel_list(&pool->finished);

@@ -152,7 +152,8 @@ static void collect_finished(struct fetch_pool *pool)
             if (code == CURLE_OK && n_connects > 0) {
                 keep_watch(pool, message->easy_handle);
             }
-            fetch_collect((struct fetch *)(void *)f, code); /* the message is invalid from here */
+            /* The message is invalid from here. */
+            fetch_collect((struct fetch *)(void *)f, code, n_connects);
         }
     }
 }
@@ -279,9 +280,12 @@ static void on_teardown(void *arg)
 {
     struct fetch_pool *pool = arg;
     fetch_free_all(pool);
+    direct_destroy(pool->direct);
     (void)curl_multi_cleanup(pool->multi); /* closes connections, which closes their watches */
     loop_undefer(pool->loop, &pool->kick);
     curl_slist_free_all(pool->headers);
+    hosts_release(&pool->hosts);
+    tls_authorities_destroy(pool->authorities);
     deadlines_destroy(pool->deadlines);
     uv_close((uv_handle_t *)&pool->timer, on_timer_closed);
     /* Counted by libcurl: the last one cleans up. */
@@ -293,6 +297,8 @@ static void pool_init(struct fetch_pool *pool, const struct fetch_pool_options *
     *pool = (struct fetch_pool){.loop = options->loop,
                                 .max_concurrent = options->max_concurrent,
                                 .max_waiting = options->max_waiting,
+                                .guard = options->guard,
+                                .hosts = {.max_active = options->max_per_host},
                                 .n_handles = 1};
     pool->kick = (struct deferred){.fn = on_kick, .arg = pool};
     pool->deliver = (struct deferred){.fn = on_deliver, .arg = pool};
@@ -314,10 +320,14 @@ enum status fetch_pool_create(const struct fetch_pool_options *options,
     }
     pool_init(pool, options);
     pool->user_agent = str_dup(str_of(options->user_agent));
-    if (!pool->user_agent || !open_multi(pool) ||
-        deadlines_create(pool->loop, WAITING_TICK_MS, WAITING_SLOTS, &pool->deadlines)) {
+    if (!pool->user_agent || !open_multi(pool) || tls_authorities_create(&pool->authorities) ||
+        deadlines_create(pool->loop, WAITING_TICK_MS, WAITING_SLOTS, &pool->deadlines) ||
+        (!options->uses_libcurl_only && !direct_fetch_open(pool))) {
         fetch_pool_destroy(pool);
         return STATUS_NO_MEMORY;
+    }
+    if (options->needs_tls) {
+        (void)tls_authorities_load(pool->authorities);
     }
     *ret_pool = pool;
     return STATUS_OK;

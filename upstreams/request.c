@@ -6,7 +6,11 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
+
 #define MAX_HEADERS_BYTES ((size_t)64 * 1024)
+#define ACCEPT            "Accept: application/json"
+#define JSON_TYPE         "Content-Type: application/json"
 
 /* --- header lines --- */
 
@@ -83,7 +87,7 @@ bool request_is_valid(const struct fetch_spec *spec)
     return n_bytes <= MAX_HEADERS_BYTES;
 }
 
-static bool has_header(const struct fetch_spec *spec, struct str name)
+bool request_has_header(const struct fetch_spec *spec, struct str name)
 {
     for (size_t i = 0; i < spec->n_headers; i++) {
         if (str_eq_nocase(name_of(spec->headers[i]), name)) {
@@ -93,11 +97,11 @@ static bool has_header(const struct fetch_spec *spec, struct str name)
     return false;
 }
 
-static bool add_line(struct fetch *f, const char *line)
+static bool add_line(struct curl_slist **list, const char *line)
 {
-    struct curl_slist *longer = curl_slist_append(f->headers, line);
+    struct curl_slist *longer = curl_slist_append(*list, line);
     if (longer) {
-        f->headers = longer;
+        *list = longer;
     }
     return longer != NULL;
 }
@@ -113,27 +117,64 @@ static bool add_header(struct fetch *f, struct str line)
     buf_append(&text, value.len > 0 ? STR(": ") : STR(";"));
     buf_append(&text, value);
     buf_append_char(&text, '\0');
-    bool added = !buf_failed(&text) && add_line(f, text.ptr);
+    bool added = !buf_failed(&text) && add_line(&f->headers, text.ptr);
     buf_release(&text);
     return added;
 }
 
-static bool add_default(struct fetch *f, const struct fetch_spec *spec, struct str name,
-                        const char *line)
+static bool add_usual(struct fetch *f, const struct fetch_spec *spec, struct str name,
+                      const char *line)
 {
-    return has_header(spec, name) || add_line(f, line);
+    if (request_has_header(spec, name)) {
+        return true;
+    }
+    f->n_usual_headers++;
+    return add_line(&f->headers, line);
+}
+
+static bool is_condition(struct str line)
+{
+    struct str name = name_of(line);
+    return str_eq_nocase(name, STR("If-None-Match")) ||
+           str_eq_nocase(name, STR("If-Modified-Since"));
+}
+
+bool request_is_conditional(const struct fetch_spec *spec)
+{
+    for (size_t i = 0; i < spec->n_headers; i++) {
+        if (is_condition(spec->headers[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void request_write_header(struct str line, struct buf *to)
+{
+    struct str value = value_of(line);
+    buf_append(to, name_of(line));
+    buf_append(to, value.len > 0 ? STR(": ") : STR(":"));
+    buf_append(to, value);
+}
+
+static bool add_usual_of_body(struct fetch *f, const struct fetch_spec *spec)
+{
+    bool has_type = spec->body.len > 0 || spec->method != FETCH_DELETE;
+    return add_usual(f, spec, STR("Content-Type"),
+                     has_type ? JSON_TYPE : "Content-Type:" /* libcurl knows one, too */) &&
+           /* Otherwise libcurl waits for a 100 Continue before a larger body. */
+           add_usual(f, spec, STR("Expect"), "Expect:");
 }
 
 static bool set_headers(struct fetch *f, const struct fetch_spec *spec)
 {
-    if (!add_default(f, spec, STR("Accept"), "Accept: application/json") ||
-        (spec->is_post &&
-         (!add_default(f, spec, STR("Content-Type"), "Content-Type: application/json") ||
-          /* Otherwise libcurl waits for a 100 Continue before a larger body. */
-          !add_line(f, "Expect:")))) {
+    f->n_usual_headers = 0;
+    if (!add_usual(f, spec, STR("Accept"), ACCEPT) ||
+        (f->has_body && !add_usual_of_body(f, spec))) {
         return false;
     }
     for (size_t i = 0; i < spec->n_headers; i++) {
+        f->is_conditional |= is_condition(spec->headers[i]);
         if (!add_header(f, spec->headers[i])) {
             return false;
         }
@@ -141,7 +182,25 @@ static bool set_headers(struct fetch *f, const struct fetch_spec *spec)
     return !curl_easy_setopt(f->easy, CURLOPT_HTTPHEADER, f->headers);
 }
 
-/* --- the whole --- */
+/* --- methods and bodies --- */
+
+const char *fetch_method_name(enum fetch_method method)
+{
+    switch (method) {
+    case FETCH_GET: return "GET";
+    case FETCH_HEAD: return "HEAD";
+    case FETCH_POST: return "POST";
+    case FETCH_PUT: return "PUT";
+    case FETCH_PATCH: return "PATCH";
+    case FETCH_DELETE: return "DELETE";
+    }
+    return "GET";
+}
+
+bool fetch_method_is_idempotent(enum fetch_method method)
+{
+    return method != FETCH_POST && method != FETCH_PATCH;
+}
 
 /* A callback, and none to rewind it: otherwise libcurl repeats a request over a new connection when
  * a kept one breaks before the first byte of the answer, and the server has handled it twice. So a
@@ -161,25 +220,146 @@ static size_t on_send(char *place, size_t size, size_t n, void *arg)
     return rest.len;
 }
 
-static bool set_post(struct fetch *f, struct str body)
+/* libcurl calls it before every request that it makes: an empty body has no other sign of having
+ * been sent. And it is when waiting for the answer begins: libcurl takes the sending of a body for
+ * the beginning of the transfer. */
+static int on_request(void *arg, char *peer_ip, char *own_ip, int peer_port, int own_port)
 {
-    f->is_post = true;
+    struct fetch *f = arg;
+    (void)peer_ip;
+    (void)own_ip;
+    (void)peer_port;
+    (void)own_port;
+    bool is_second = f->was_sent && f->sending.len == 0;
+    f->was_sent = true;
+    f->requested_us = clock_monotonic_us();
+    return is_second ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+static bool set_body(struct fetch *f, struct str body)
+{
     f->n_sent = 0;
+    f->was_sent = false;
     buf_init(&f->sending, body.len);
     buf_append(&f->sending, body);
     return !buf_failed(&f->sending) && !curl_easy_setopt(f->easy, CURLOPT_POST, 1L) &&
            !curl_easy_setopt(f->easy, CURLOPT_READFUNCTION, on_send) &&
            !curl_easy_setopt(f->easy, CURLOPT_READDATA, f) &&
-           !curl_easy_setopt(f->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len);
+           !curl_easy_setopt(f->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len) &&
+           !curl_easy_setopt(f->easy, CURLOPT_PREREQFUNCTION, on_request) &&
+           !curl_easy_setopt(f->easy, CURLOPT_PREREQDATA, f);
 }
+
+static bool set_method(struct fetch *f, const struct fetch_spec *spec)
+{
+    switch (spec->method) {
+    case FETCH_GET: return true;
+    case FETCH_HEAD: return !curl_easy_setopt(f->easy, CURLOPT_NOBODY, 1L);
+    case FETCH_POST: return set_body(f, spec->body);
+    case FETCH_PUT:
+    case FETCH_PATCH:
+    case FETCH_DELETE:
+        return set_body(f, spec->body) &&
+               !curl_easy_setopt(f->easy, CURLOPT_CUSTOMREQUEST, fetch_method_name(spec->method));
+    }
+    return false;
+}
+
+static void clear_method(struct fetch *f)
+{
+    if (f->method == FETCH_GET) {
+        return;
+    }
+    (void)curl_easy_setopt(f->easy, CURLOPT_HTTPGET, 1L);
+    (void)curl_easy_setopt(f->easy, CURLOPT_CUSTOMREQUEST, NULL);
+    (void)curl_easy_setopt(f->easy, CURLOPT_PREREQFUNCTION, NULL);
+    buf_release(&f->sending);
+    f->method = FETCH_GET;
+    f->has_body = false;
+}
+
+/* libcurl has five minutes for 0. */
+static bool set_connect_timeout(struct fetch *f, int64_t timeout_ms)
+{
+    int64_t ms = timeout_ms > 0 && timeout_ms < INT32_MAX ? timeout_ms : INT32_MAX;
+    if (ms == f->set_connect_timeout_ms) {
+        return true;
+    }
+    f->set_connect_timeout_ms = ms;
+    return !curl_easy_setopt(f->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)ms);
+}
+
+/* --- the whole --- */
 
 bool request_set(struct fetch *f, const struct fetch_spec *spec)
 {
+    f->method = spec->method;
+    f->has_body = spec->method != FETCH_GET && spec->method != FETCH_HEAD;
+    f->is_conditional = false;
     return !curl_easy_setopt(f->easy, CURLOPT_URL, spec->url) &&
-           /* Ends at once what announces too much; on_body() sees to the rest. */
-           !curl_easy_setopt(f->easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)spec->max_bytes) &&
-           ((!spec->is_post && spec->n_headers == 0) || set_headers(f, spec)) &&
-           (!spec->is_post || set_post(f, spec->body));
+           set_connect_timeout(f, spec->connect_timeout_ms) && transport_apply(f, spec) &&
+           answer_set_codings(f, spec->on_data != NULL) &&
+           ((!f->has_body && spec->n_headers == 0) || set_headers(f, spec)) &&
+           (spec->method == FETCH_GET || set_method(f, spec));
+}
+
+/* --- redirects --- */
+
+/* The spec's lines stay at home, but for what says how to read a body that goes along. */
+static bool goes_along(const struct fetch *f, struct str line, bool is_usual)
+{
+    struct str name = name_of(line);
+    bool is_of_body =
+        str_eq_nocase(name, STR("Content-Type")) || str_eq_nocase(name, STR("Expect"));
+    if (is_of_body) {
+        return f->has_body;
+    }
+    return is_usual || !f->is_abroad;
+}
+
+static bool set_hop_headers(struct fetch *f)
+{
+    struct curl_slist *lines = NULL;
+    size_t n = 0;
+    bool has_accept = false;
+    for (struct curl_slist *item = f->headers; item; item = item->next, n++) {
+        if (goes_along(f, str_of(item->data), n < f->n_usual_headers)) {
+            has_accept |= str_eq_nocase(name_of(str_of(item->data)), STR("Accept"));
+            if (!add_line(&lines, item->data)) {
+                curl_slist_free_all(lines);
+                return false;
+            }
+        }
+    }
+    bool is_good = (has_accept || add_line(&lines, ACCEPT)) &&
+                   !curl_easy_setopt(f->easy, CURLOPT_HTTPHEADER, lines);
+    if (!is_good) {
+        curl_slist_free_all(lines);
+        return false;
+    }
+    curl_slist_free_all(f->hop_headers);
+    f->hop_headers = lines;
+    return true;
+}
+
+bool request_redirect(struct fetch *f, const char *url, bool becomes_get)
+{
+    if (becomes_get) {
+        clear_method(f);
+    }
+    f->n_sent = 0;
+    f->was_sent = false; /* it was answered: this is another request */
+    return !curl_easy_setopt(f->easy, CURLOPT_URL, url) && (!f->headers || set_hop_headers(f));
+}
+
+static void clear_redirect(struct fetch *f)
+{
+    if (f->is_abroad) {
+        (void)curl_easy_setopt(f->easy, CURLOPT_FRESH_CONNECT, f->is_single ? 1L : 0L);
+        f->is_abroad = false;
+    }
+    curl_slist_free_all(f->hop_headers);
+    f->hop_headers = NULL;
 }
 
 void request_clear(struct fetch *f)
@@ -189,9 +369,8 @@ void request_clear(struct fetch *f)
         curl_slist_free_all(f->headers);
         f->headers = NULL;
     }
-    if (f->is_post) {
-        (void)curl_easy_setopt(f->easy, CURLOPT_HTTPGET, 1L);
-        buf_release(&f->sending);
-        f->is_post = false;
+    if (f->n_redirects > 0) {
+        clear_redirect(f);
     }
+    clear_method(f);
 }

@@ -7,6 +7,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "upstreams/template_text.h"
+
 struct url_template {
     char *text;
     size_t len;
@@ -23,16 +25,6 @@ static bool is_alpha(char c)
 static bool is_digit(char c)
 {
     return c >= '0' && c <= '9';
-}
-
-static bool is_name(struct str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if (!is_alpha(s.ptr[i]) && s.ptr[i] != '_' && (i == 0 || !is_digit(s.ptr[i]))) {
-            return false;
-        }
-    }
-    return s.len > 0;
 }
 
 /* Index of the first of several bytes, or the length. */
@@ -113,23 +105,6 @@ static const char *check_authority(struct str authority)
     return is_host(str_head(authority, host_len)) ? NULL : "a host name or address";
 }
 
-static const char *check_braces(struct str rest)
-{
-    while (rest.len > 0) {
-        rest = str_tail(rest, find_any(rest, "{}"));
-        if (rest.len == 0) {
-            break;
-        }
-        ptrdiff_t end = str_find(rest, '}');
-        if (rest.ptr[0] == '}' || end < 0 ||
-            !is_name(str_head(str_tail(rest, 1), (size_t)end - 1))) {
-            return "closed braces around names of letters, digits and _, such as {city}";
-        }
-        rest = str_tail(rest, (size_t)end + 1);
-    }
-    return NULL;
-}
-
 static const char *check(struct str text, size_t *ret_path_at)
 {
     size_t scheme = scheme_len(text);
@@ -146,48 +121,31 @@ static const char *check(struct str text, size_t *ret_path_at)
     size_t authority_len = find_any(rest, "/?");
     *ret_path_at = scheme + authority_len;
     const char *expected = check_authority(str_head(rest, authority_len));
-    return expected ? expected : check_braces(str_tail(rest, authority_len));
+    if (expected) {
+        return expected;
+    }
+    return template_braces_are_good(str_tail(rest, authority_len)) ? NULL
+                                                                   : TEMPLATE_BRACES_EXPECTED;
 }
 
 /* --- names --- */
 
-/* The text up to the next place goes to *ret_literal, its name to *ret_name; false at the end,
- * when only text is left. */
-static bool take_place(struct str *rest, struct str *ret_literal, struct str *ret_name)
-{
-    ptrdiff_t open = str_find(*rest, '{');
-    if (open < 0) {
-        *ret_literal = *rest;
-        return false;
-    }
-    *ret_literal = str_head(*rest, (size_t)open);
-    *rest = str_tail(*rest, (size_t)open + 1);
-    ptrdiff_t close = str_find(*rest, '}');
-    assert(close > 0);
-    *ret_name = str_head(*rest, (size_t)close);
-    *rest = str_tail(*rest, (size_t)close + 1);
-    return true;
-}
-
-static size_t find_name(const struct url_template *t, struct str name)
-{
-    size_t i = 0;
-    while (i < t->n_names && !str_eq(t->names[i], name)) {
-        i++;
-    }
-    return i;
-}
-
-static void collect_names(struct url_template *t)
+/* False: there are too many. */
+static bool collect_names(struct url_template *t)
 {
     struct str rest = {t->text, t->len};
     struct str literal;
     struct str name;
-    while (take_place(&rest, &literal, &name)) {
-        if (find_name(t, name) == t->n_names) {
-            t->names[t->n_names++] = name;
+    while (template_next_place(&rest, &literal, &name)) {
+        if (template_find_name(t->names, t->n_names, name) < t->n_names) {
+            continue;
         }
+        if (t->n_names == TEMPLATE_MAX_NAMES) {
+            return false;
+        }
+        t->names[t->n_names++] = name;
     }
+    return true;
 }
 
 static size_t count_places(struct str text)
@@ -208,14 +166,20 @@ enum status url_template_create(struct str text, struct url_template **ret_templ
         *ret_expected = expected;
         return STATUS_INVALID;
     }
-    struct url_template *t = calloc(1, sizeof(*t) + count_places(text) * sizeof(t->names[0]));
+    size_t n_places = count_places(text);
+    size_t n_names = n_places < TEMPLATE_MAX_NAMES ? n_places : TEMPLATE_MAX_NAMES;
+    struct url_template *t = calloc(1, sizeof(*t) + n_names * sizeof(t->names[0]));
     if (!t || !(t->text = str_dup(text))) {
         free(t);
         return STATUS_NO_MEMORY;
     }
     t->len = text.len;
     t->path_at = path_at;
-    collect_names(t);
+    if (!collect_names(t)) {
+        url_template_destroy(t);
+        *ret_expected = "a URL with at most 100 different names";
+        return STATUS_INVALID;
+    }
     *ret_template = t;
     return STATUS_OK;
 }
@@ -240,30 +204,6 @@ struct str url_template_name(const struct url_template *t, size_t index)
 }
 
 /* --- expanding --- */
-
-static bool has_control(struct str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        if ((unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7f) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void append_encoded(struct buf *out, struct str value)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.ptr[i];
-        if (is_alpha((char)c) || is_digit((char)c) || (c != '\0' && strchr("-._~", c))) {
-            buf_append_char(out, (char)c);
-        } else {
-            char encoded[3] = {'%', hex[c >> 4], hex[c & 15]};
-            buf_append(out, (struct str){encoded, sizeof(encoded)});
-        }
-    }
-}
 
 /* Empty, "." or "..", the dots also as "%2e", which many servers take for the same. */
 static bool is_special_segment(struct str segment)
@@ -315,13 +255,13 @@ static enum status expand(const struct url_template *t, const struct str *values
     struct str rest = {t->text, t->len};
     struct str literal;
     struct str name;
-    while (take_place(&rest, &literal, &name)) {
-        struct str value = values[find_name(t, name)];
-        if (has_control(value)) {
+    while (template_next_place(&rest, &literal, &name)) {
+        struct str value = values[template_find_name(t->names, t->n_names, name)];
+        if (template_has_control(value)) {
             return STATUS_INVALID;
         }
         buf_append(out, literal);
-        append_encoded(out, value);
+        template_append_encoded(out, value, "");
     }
     buf_append(out, literal);
     if (buf_failed(out)) {

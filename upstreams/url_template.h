@@ -13,7 +13,8 @@ struct url_template;
 
 /* STATUS_INVALID: *ret_expected (static text) says what would be right, for a configuration error:
  * an absolute http or https URL with a host, no user information, no fragment, no blanks or control
- * characters, braces closed around names of [A-Za-z_][A-Za-z0-9_]*. */
+ * characters, braces closed around at most 100 different names of
+ * [A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)*. */
 enum status url_template_create(struct str text, struct url_template **ret_template,
                                 const char **ret_expected) MUST_CHECK;
 /* Accepts NULL. */

@@ -1,191 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /* The fetch pool against the real belfry-upstream, which is started once for the group: every
  * outcome, the queue, cancelling at every moment, and reuse of connections. */
-#include "upstreams/fetch.h"
+#include "tests/unit/upstreams/fetch_world.h"
 
 #include <fcntl.h>
 #include <poll.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cmocka.h>
+#define MANY 100
 
-#include "base/buf.h"
-
-#define LONG_MS 30000 /* never reached, unless something hangs */
-#define MANY    100
-
-static pid_t server_pid;
-static int server_port;
-
-/* --- the server --- */
-
-static void run_server(int out)
-{
-    (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-    (void)dup2(out, STDOUT_FILENO);
-    (void)execl(BELFRY_UPSTREAM_PROGRAM, "belfry-upstream", "--port", "0", (char *)NULL);
-    _exit(127);
-}
+static struct server server;
 
 static int start_server(void **state)
 {
     (void)state;
-    int ends[2];
-    if (pipe(ends)) {
-        return -1;
-    }
-    server_pid = fork();
-    if (server_pid == 0) {
-        run_server(ends[1]);
-    }
-    (void)close(ends[1]);
-    FILE *out = fdopen(ends[0], "r");
-    char line[200] = "";
-    bool started = fgets(line, sizeof(line), out) &&
-                   sscanf(line, "listening http://127.0.0.1:%d", &server_port) == 1;
-    (void)fclose(out);
-    return started ? 0 : -1;
+    return server_start(&server, false, true,
+                        (const char *const[]){"--black-hole-port", "0", NULL});
 }
 
 static int stop_server(void **state)
 {
     (void)state;
-    int status = -1;
-    (void)kill(server_pid, SIGTERM);
-    (void)waitpid(server_pid, &status, 0);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
-}
-
-/* One request over a connection of its own, without the code under test. Returns the answer,
- * NUL-terminated, to be freed. */
-static char *ask_server(const char *method, const char *path, struct str body)
-{
-    struct sockaddr_in name = {.sin_family = AF_INET,
-                               .sin_port = htons((uint16_t)server_port),
-                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(connect(fd, (struct sockaddr *)&name, sizeof(name)), 0);
-    struct buf text;
-    buf_init(&text, 1 << 20);
-    buf_printf(&text, "%s %s HTTP/1.1\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", method,
-               path, body.len);
-    buf_append(&text, body);
-    assert_int_equal(write(fd, text.ptr, text.len), (ssize_t)text.len);
-    buf_clear(&text);
-    ssize_t n;
-    char piece[4096];
-    while ((n = read(fd, piece, sizeof(piece))) > 0) {
-        buf_append(&text, (struct str){piece, (size_t)n});
-    }
-    (void)close(fd);
-    return buf_take(&text);
-}
-
-static void reset_stats(void)
-{
-    free(ask_server("POST", "/stats/reset", STR_EMPTY));
-}
-
-static bool server_saw(const char *path)
-{
-    char *text = ask_server("GET", "/stats", STR_EMPTY);
-    bool saw = strstr(text, path) != NULL;
-    free(text);
-    return saw;
-}
-
-static long server_stat(const char *name)
-{
-    char key[40];
-    (void)snprintf(key, sizeof(key), "\"%s\":", name);
-    char *text = ask_server("GET", "/stats", STR_EMPTY);
-    const char *at = strstr(text, key);
-    assert_non_null(at);
-    long number = strtol(at + strlen(key), NULL, 10);
-    free(text);
-    return number;
-}
-
-/* --- fetches --- */
-
-struct world {
-    struct loop *loop;
-    struct fetch_pool *pool;
-};
-
-struct call {
-    struct world *world;
-    struct fetch *fetch;
-    int n_done;
-    enum fetch_outcome outcome;
-    int http_status;
-    struct buf body;
-    bool has_error;
-    int64_t duration_us;
-    int64_t queue_us;
-    struct call *cancels; /* in its done() */
-    bool destroys_pool;
-};
-
-static void open_world(struct world *w, int64_t max_concurrent, int64_t max_waiting)
-{
-    assert_int_equal(loop_create(&w->loop), STATUS_OK);
-    struct fetch_pool_options options = {.loop = w->loop,
-                                         .max_concurrent = max_concurrent,
-                                         .max_waiting = max_waiting,
-                                         .user_agent = "belfry-test/1"};
-    assert_int_equal(fetch_pool_create(&options, &w->pool), STATUS_OK);
-}
-
-static void close_world(struct world *w)
-{
-    fetch_pool_destroy(w->pool);
-    loop_destroy(w->loop);
-}
-
-static void on_done(void *arg, const struct fetch_result *result)
-{
-    struct call *call = arg;
-    call->n_done++;
-    call->outcome = result->outcome;
-    call->http_status = result->http_status;
-    buf_append(&call->body, result->body);
-    call->has_error = result->error[0] != '\0';
-    call->duration_us = result->duration_us;
-    call->queue_us = result->queue_us;
-    if (call->cancels) {
-        fetch_cancel(call->cancels->fetch);
-    }
-    if (call->destroys_pool) {
-        fetch_pool_destroy(call->world->pool);
-        call->world->pool = NULL;
-    }
+    return server_stop(&server);
 }
 
 static enum status start_url(struct world *w, struct call *call, const char *url,
                              int64_t timeout_ms, size_t max_bytes)
 {
-    call->world = w;
-    buf_init(&call->body, 1 << 24);
     struct fetch_spec spec = {.url = url, .timeout_ms = timeout_ms, .max_bytes = max_bytes};
-    enum status status = fetch_start(w->pool, &spec, on_done, call, &call->fetch);
-    assert_int_equal(call->n_done, 0);
-    return status;
+    return call_start(w, call, &spec);
 }
 
 static enum status start(struct world *w, struct call *call, const char *path, int64_t timeout_ms,
                          size_t max_bytes)
 {
-    char url[300];
-    (void)snprintf(url, sizeof(url), "http://127.0.0.1:%d%s", server_port, path);
-    return start_url(w, call, url, timeout_ms, max_bytes);
+    return start_url(w, call, url_at("http", "127.0.0.1", server.port, path), timeout_ms,
+                     max_bytes);
 }
 
 static void start_plain(struct world *w, struct call *call, const char *path)
@@ -193,22 +42,15 @@ static void start_plain(struct world *w, struct call *call, const char *path)
     assert_int_equal(start(w, call, path, LONG_MS, 1 << 20), STATUS_OK);
 }
 
-static void run_until_done(struct call *call)
-{
-    while (call->n_done == 0) {
-        (void)uv_run(loop_uv(call->world->loop), UV_RUN_ONCE);
-    }
-}
-
 /* One fetch in a world of its own. */
 static struct call fetch_one(const char *path, int64_t timeout_ms, size_t max_bytes)
 {
     struct world w;
     struct call call = {0};
-    open_world(&w, 10, 10);
+    world_open(&w, 10, 10);
     assert_int_equal(start(&w, &call, path, timeout_ms, max_bytes), STATUS_OK);
-    run_until_done(&call);
-    close_world(&w);
+    call_run(&call);
+    world_close(&w);
     assert_int_equal(call.n_done, 1);
     return call;
 }
@@ -217,11 +59,11 @@ static void assert_outcome(const char *path, int64_t timeout_ms, size_t max_byte
                            enum fetch_outcome outcome, int http_status)
 {
     struct call call = fetch_one(path, timeout_ms, max_bytes);
-    if (call.outcome != outcome) {
-        fail_msg("%s: %s", path, fetch_outcome_name(call.outcome));
+    if (call.result.outcome != outcome) {
+        fail_msg("%s: %s", path, fetch_outcome_name(call.result.outcome));
     }
-    assert_int_equal(call.http_status, http_status);
-    assert_int_equal(call.has_error, outcome != FETCH_OK && outcome != FETCH_HTTP_ERROR);
+    assert_int_equal(call.result.head.http_status, http_status);
+    assert_int_equal(call.error[0] != 0, outcome != FETCH_OK && outcome != FETCH_HTTP_ERROR);
     if (outcome != FETCH_OK && outcome != FETCH_HTTP_ERROR) {
         assert_int_equal(call.body.len, 0);
     }
@@ -234,13 +76,13 @@ static void test_ok_gives_the_exact_bytes(void **state)
 {
     (void)state;
     struct str bytes = STR("{\"n\":1.10,\0\"big\":12345678901234567890}\r\n");
-    free(ask_server("PUT", "/values/exact", bytes));
+    free(server_ask(&server, "PUT", "/values/exact", bytes));
     struct call call = fetch_one("/values/exact", LONG_MS, bytes.len);
-    assert_int_equal(call.outcome, FETCH_OK);
-    assert_int_equal(call.http_status, 200);
+    assert_int_equal(call.result.outcome, FETCH_OK);
+    assert_int_equal(call.result.head.http_status, 200);
     assert_true(str_eq(buf_str(&call.body), bytes));
-    assert_false(call.has_error);
-    assert_true(call.duration_us > 0);
+    assert_false(call.error[0] != 0);
+    assert_true(call.result.duration_us > 0);
     buf_release(&call.body);
     assert_outcome("/status/204", LONG_MS, 100, FETCH_OK, 204);
     assert_outcome("/json?size=200000", LONG_MS, 200000, FETCH_OK, 200);
@@ -263,8 +105,8 @@ static void test_http_errors(void **state)
 {
     (void)state;
     struct call call = fetch_one("/status/503", LONG_MS, 1000);
-    assert_int_equal(call.outcome, FETCH_HTTP_ERROR);
-    assert_int_equal(call.http_status, 503);
+    assert_int_equal(call.result.outcome, FETCH_HTTP_ERROR);
+    assert_int_equal(call.result.head.http_status, 503);
     assert_true(str_eq(buf_str(&call.body), STR("{\"status\":503}")));
     buf_release(&call.body);
     assert_outcome("/status/304", LONG_MS, 1000, FETCH_HTTP_ERROR, 304);
@@ -274,10 +116,10 @@ static void test_http_errors(void **state)
 static void test_redirects_are_not_followed(void **state)
 {
     (void)state;
-    reset_stats();
+    server_reset_stats(&server);
     assert_outcome("/health?redirect=/status/299", LONG_MS, 1000, FETCH_HTTP_ERROR, 302);
-    assert_true(server_saw("/health"));
-    assert_false(server_saw("/status/299"));
+    assert_true(server_saw(&server, "/health"));
+    assert_false(server_saw(&server, "/status/299"));
 }
 
 static void test_timeouts(void **state)
@@ -287,7 +129,7 @@ static void test_timeouts(void **state)
     assert_outcome("/health?latency=60s", 30, 1000, FETCH_TIMEOUT, 0);
     assert_outcome("/weather?city=a&drip=1/1s", 1000, 1000, FETCH_TIMEOUT, 200);
     struct call call = fetch_one("/health?hang=1", 30, 1000);
-    assert_true(call.duration_us >= 29000);
+    assert_true(call.result.duration_us >= 29000);
     buf_release(&call.body);
 }
 
@@ -305,16 +147,16 @@ static void test_connect_errors(void **state)
 
     struct world w;
     const char *urls[] = {url, "ftp://127.0.0.1/", "http://", "no url"};
-    open_world(&w, 10, 10);
+    world_open(&w, 10, 10);
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
         struct call call = {0};
         assert_int_equal(start_url(&w, &call, urls[i], LONG_MS, 1000), STATUS_OK);
-        run_until_done(&call);
-        assert_int_equal(call.outcome, FETCH_CONNECT_ERROR);
-        assert_int_equal(call.http_status, 0);
-        assert_true(call.has_error);
+        call_run(&call);
+        assert_int_equal(call.result.outcome, FETCH_CONNECT_ERROR);
+        assert_int_equal(call.result.head.http_status, 0);
+        assert_true(call.error[0] != 0);
     }
-    close_world(&w);
+    world_close(&w);
     (void)close(fd);
 }
 
@@ -324,13 +166,13 @@ static void test_names_are_looked_up(void **state)
     struct world w;
     struct call call = {0};
     char url[100];
-    (void)snprintf(url, sizeof(url), "http://localhost:%d/health", server_port);
-    open_world(&w, 10, 10);
+    (void)snprintf(url, sizeof(url), "http://localhost:%d/health", server.port);
+    world_open(&w, 10, 10);
     assert_int_equal(start_url(&w, &call, url, LONG_MS, 1000), STATUS_OK);
-    run_until_done(&call);
-    assert_int_equal(call.outcome, FETCH_OK);
+    call_run(&call);
+    assert_int_equal(call.result.outcome, FETCH_OK);
     buf_release(&call.body);
-    close_world(&w);
+    world_close(&w);
 }
 
 static void test_broken_answers(void **state)
@@ -349,8 +191,8 @@ static void test_too_large(void **state)
     assert_outcome("/json?endless=1&drip=100/1ms", LONG_MS, 1000, FETCH_TOO_LARGE, 200);
     /* A page for people behind an error status is no reason to hide the status. */
     struct call call = fetch_one("/json?endless=1&status=500", LONG_MS, 1000);
-    assert_int_equal(call.outcome, FETCH_HTTP_ERROR);
-    assert_int_equal(call.http_status, 500);
+    assert_int_equal(call.result.outcome, FETCH_HTTP_ERROR);
+    assert_int_equal(call.result.head.http_status, 500);
     assert_int_equal(call.body.len, 1000);
     buf_release(&call.body);
 }
@@ -369,33 +211,8 @@ static void test_proxy_in_the_environment_is_ignored(void **state)
 
 static struct fetch_spec echo_spec(char *url, size_t n)
 {
-    (void)snprintf(url, n, "http://127.0.0.1:%d/echo", server_port);
-    return (struct fetch_spec){.url = url, .timeout_ms = LONG_MS, .max_bytes = 1 << 22};
-}
-
-/* What the server says that it was sent; NUL-terminated, to be freed. */
-static char *echo(struct world *w, const struct fetch_spec *spec)
-{
-    struct call call = {.world = w};
-    buf_init(&call.body, 1 << 23);
-    assert_int_equal(fetch_start(w->pool, spec, on_done, &call, &call.fetch), STATUS_OK);
-    run_until_done(&call);
-    assert_int_equal(call.outcome, FETCH_OK);
-    return buf_take(&call.body);
-}
-
-static void assert_has(const char *text, const char *part)
-{
-    if (!strstr(text, part)) {
-        fail_msg("%s is not in %.2000s", part, text);
-    }
-}
-
-static void assert_lacks(const char *text, const char *part)
-{
-    if (strstr(text, part)) {
-        fail_msg("%s is in %.2000s", part, text);
-    }
+    (void)snprintf(url, n, "http://127.0.0.1:%d/echo", server.port);
+    return spec_of(url);
 }
 
 static void test_a_post(void **state)
@@ -405,16 +222,16 @@ static void test_a_post(void **state)
     char url[100];
     struct fetch_spec spec = echo_spec(url, sizeof(url));
     char bytes[] = "{\"n\":1.10}";
-    open_world(&w, 1, 10);
-    spec.is_post = true;
+    world_open(&w, 1, 10);
+    spec.method = FETCH_POST;
     spec.body = str_of(bytes);
     struct call call = {.world = &w};
     buf_init(&call.body, 1 << 20);
-    assert_int_equal(fetch_start(w.pool, &spec, on_done, &call, &call.fetch), STATUS_OK);
+    assert_int_equal(fetch_start(w.pool, &spec, call_on_done, &call, &call.fetch), STATUS_OK);
     memset(bytes, 'x', sizeof(bytes)); /* the body was copied */
     memset(url, 'x', sizeof(url) - 1);
-    run_until_done(&call);
-    assert_int_equal(call.outcome, FETCH_OK);
+    call_run(&call);
+    assert_int_equal(call.result.outcome, FETCH_OK);
     char *said = buf_take(&call.body);
     assert_has(said, "\"method\":\"POST\"");
     assert_has(said, "\"body\":\"{\\\"n\\\":1.10}\"");
@@ -423,7 +240,7 @@ static void test_a_post(void **state)
     assert_has(said, "\"accept\":\"application/json\"");
     assert_lacks(said, "\"expect\"");
     free(said);
-    close_world(&w);
+    world_close(&w);
 }
 
 static void test_a_post_without_a_body(void **state)
@@ -432,14 +249,14 @@ static void test_a_post_without_a_body(void **state)
     struct world w;
     char url[100];
     struct fetch_spec spec = echo_spec(url, sizeof(url));
-    open_world(&w, 1, 10);
-    spec.is_post = true;
-    char *said = echo(&w, &spec);
+    world_open(&w, 1, 10);
+    spec.method = FETCH_POST;
+    char *said = call_text(&w, &spec);
     assert_has(said, "\"method\":\"POST\"");
     assert_has(said, "\"content-length\":\"0\"");
     assert_has(said, "\"body\":\"\"");
     free(said);
-    close_world(&w);
+    world_close(&w);
 }
 
 static void test_further_headers(void **state)
@@ -455,11 +272,11 @@ static void test_further_headers(void **state)
                                   STR("User-Agent: other/2"),
                                   STR("Content-Type: text/x"),
                                   STR("X-Umlaut: \xc3\xa4")};
-    open_world(&w, 1, 10);
-    spec.is_post = true;
+    world_open(&w, 1, 10);
+    spec.method = FETCH_POST;
     spec.headers = headers;
     spec.n_headers = sizeof(headers) / sizeof(headers[0]);
-    char *said = echo(&w, &spec);
+    char *said = call_text(&w, &spec);
     assert_has(said, "\"x-own\":\"two words\"");
     assert_has(said, "\"x-empty\":\"\"");
     assert_has(said, "\"accept\":\"text/plain\"");
@@ -470,12 +287,12 @@ static void test_further_headers(void **state)
     assert_lacks(said, "\"content-type\":\"application/json\"");
     assert_has(said, "\"x-umlaut\":\"\xc3\xa4\"");
     free(said);
-    close_world(&w);
+    world_close(&w);
 }
 
 static void assert_plain_get(struct world *w, const struct fetch_spec *get)
 {
-    char *said = echo(w, get);
+    char *said = call_text(w, get);
     assert_has(said, "\"method\":\"GET\"");
     assert_has(said, "\"body\":\"\"");
     assert_has(said, "\"user-agent\":\"belfry-test/1\"");
@@ -497,28 +314,28 @@ static void test_nothing_of_a_fetch_is_in_the_next(void **state)
     struct fetch_spec get = echo_spec(url, sizeof(url));
     struct fetch_spec post = get;
     struct call call = {.world = &w};
-    post.is_post = true;
+    post.method = FETCH_POST;
     post.body = STR("the body");
     post.headers = headers;
     post.n_headers = 2;
-    open_world(&w, 1, 10);
-    free(echo(&w, &post));
+    world_open(&w, 1, 10);
+    free(call_text(&w, &post));
     assert_plain_get(&w, &get);
 
     (void)snprintf(hanging_url, sizeof(hanging_url), "%s?hang=1", url);
     post.url = hanging_url;
-    assert_int_equal(fetch_start(w.pool, &post, on_done, &call, &call.fetch), STATUS_OK);
+    assert_int_equal(fetch_start(w.pool, &post, call_on_done, &call, &call.fetch), STATUS_OK);
     fetch_cancel(call.fetch);
     assert_plain_get(&w, &get);
 
-    reset_stats();
-    assert_int_equal(fetch_start(w.pool, &post, on_done, &call, &call.fetch), STATUS_OK);
-    while (!server_saw("/echo")) {
+    server_reset_stats(&server);
+    assert_int_equal(fetch_start(w.pool, &post, call_on_done, &call, &call.fetch), STATUS_OK);
+    while (!server_saw(&server, "/echo")) {
         (void)uv_run(loop_uv(w.loop), UV_RUN_NOWAIT);
     }
     fetch_cancel(call.fetch);
     assert_plain_get(&w, &get);
-    close_world(&w);
+    world_close(&w);
     assert_int_equal(call.n_done, 0);
 }
 
@@ -532,21 +349,21 @@ static void test_a_post_is_sent_once(void **state)
     struct fetch_spec spec = echo_spec(url, sizeof(url));
     struct call call = {.world = &w};
     (void)snprintf(breaking_url, sizeof(breaking_url), "%s?reset=1", url);
-    spec.is_post = true;
+    spec.method = FETCH_POST;
     spec.body = STR("the body");
-    open_world(&w, 1, 10);
-    free(echo(&w, &spec));
-    reset_stats();
+    world_open(&w, 1, 10);
+    free(call_text(&w, &spec));
+    server_reset_stats(&server);
     spec.url = breaking_url;
-    assert_int_equal(fetch_start(w.pool, &spec, on_done, &call, &call.fetch), STATUS_OK);
-    run_until_done(&call);
-    assert_int_equal(call.outcome, FETCH_CONNECT_ERROR);
-    assert_int_equal(server_stat("requests"), 1);
+    assert_int_equal(fetch_start(w.pool, &spec, call_on_done, &call, &call.fetch), STATUS_OK);
+    call_run(&call);
+    assert_int_equal(call.result.outcome, FETCH_CONNECT_ERROR);
+    assert_int_equal(server_stat(&server, "requests"), 1);
     spec.url = url;
-    char *said = echo(&w, &spec);
+    char *said = call_text(&w, &spec);
     assert_has(said, "\"body\":\"the body\"");
     free(said);
-    close_world(&w);
+    world_close(&w);
 }
 
 static void test_headers_that_are_refused(void **state)
@@ -573,21 +390,22 @@ static void test_headers_that_are_refused(void **state)
         STR("Connection: close"),
         STR("Expect: 100-continue"),
     };
-    open_world(&w, 1, 10);
+    world_open(&w, 1, 10);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         spec.headers = &bad[i];
         spec.n_headers = 1;
         assert_false(fetch_header_valid(bad[i]));
-        assert_int_equal(fetch_start(w.pool, &spec, on_done, &call, &call.fetch), STATUS_INVALID);
+        assert_int_equal(fetch_start(w.pool, &spec, call_on_done, &call, &call.fetch),
+                         STATUS_INVALID);
     }
     static char large[70000];
     memset(large, 'a', sizeof(large) - 1);
     large[1] = ':';
     struct str line = str_of(large);
     spec.headers = &line;
-    assert_int_equal(fetch_start(w.pool, &spec, on_done, &call, &call.fetch), STATUS_INVALID);
+    assert_int_equal(fetch_start(w.pool, &spec, call_on_done, &call, &call.fetch), STATUS_INVALID);
     assert_true(fetch_header_valid(STR("X-Good: a\tb")));
-    close_world(&w);
+    world_close(&w);
     assert_int_equal(call.n_done, 0);
 }
 
@@ -599,8 +417,8 @@ static void test_concurrency_is_bounded(void **state)
     struct world w;
     struct call calls[50] = {0};
     struct fetch_stats stats;
-    reset_stats();
-    open_world(&w, 5, 45);
+    server_reset_stats(&server);
+    world_open(&w, 5, 45);
     for (size_t i = 0; i < 50; i++) {
         start_plain(&w, &calls[i], "/health?latency=2ms");
     }
@@ -608,20 +426,20 @@ static void test_concurrency_is_bounded(void **state)
     assert_int_equal(stats.n_active, 5);
     assert_int_equal(stats.n_waiting, 45);
     for (size_t i = 0; i < 50; i++) {
-        run_until_done(&calls[i]);
-        assert_int_equal(calls[i].outcome, FETCH_OK);
+        call_run(&calls[i]);
+        assert_int_equal(calls[i].result.outcome, FETCH_OK);
         buf_release(&calls[i].body);
     }
-    assert_true(calls[0].queue_us < calls[49].queue_us);
-    assert_true(calls[49].queue_us < calls[49].duration_us);
+    assert_true(calls[0].result.queue_us < calls[49].result.queue_us);
+    assert_true(calls[49].result.queue_us < calls[49].result.duration_us);
     fetch_pool_stats(w.pool, &stats);
     assert_int_equal(stats.n_active, 0);
     assert_int_equal(stats.n_waiting, 0);
     assert_int_equal(stats.n_started, 50);
     assert_int_equal(stats.n_outcomes[FETCH_OK], 50);
-    close_world(&w);
-    assert_in_range(server_stat("max_active"), 1, 5);
-    assert_int_equal(server_stat("requests"), 50);
+    world_close(&w);
+    assert_in_range(server_stat(&server, "max_active"), 1, 5);
+    assert_int_equal(server_stat(&server, "requests"), 50);
 }
 
 static void test_overload(void **state)
@@ -630,7 +448,7 @@ static void test_overload(void **state)
     struct world w;
     struct call calls[4] = {0};
     struct fetch_stats stats;
-    open_world(&w, 2, 1);
+    world_open(&w, 2, 1);
     for (size_t i = 0; i < 3; i++) {
         start_plain(&w, &calls[i], "/health?hang=1");
     }
@@ -644,10 +462,10 @@ static void test_overload(void **state)
     assert_int_equal(stats.n_waiting, 0);
     start_plain(&w, &calls[3], "/health");
     fetch_cancel(calls[1].fetch);
-    run_until_done(&calls[3]);
-    assert_int_equal(calls[3].outcome, FETCH_OK);
+    call_run(&calls[3]);
+    assert_int_equal(calls[3].result.outcome, FETCH_OK);
     buf_release(&calls[3].body);
-    close_world(&w);
+    world_close(&w);
     assert_int_equal(calls[0].n_done + calls[1].n_done + calls[2].n_done, 0);
 }
 
@@ -657,16 +475,16 @@ static void test_time_in_the_queue_counts(void **state)
     struct world w;
     struct call blocking = {0};
     struct call waiting = {0};
-    open_world(&w, 1, 10);
+    world_open(&w, 1, 10);
     start_plain(&w, &blocking, "/health?hang=1");
     assert_int_equal(start(&w, &waiting, "/health", 20, 100), STATUS_OK);
-    run_until_done(&waiting);
-    assert_int_equal(waiting.outcome, FETCH_TIMEOUT);
-    assert_true(waiting.has_error);
-    assert_true(waiting.duration_us >= 19000);
-    assert_int_equal(waiting.queue_us, waiting.duration_us);
+    call_run(&waiting);
+    assert_int_equal(waiting.result.outcome, FETCH_TIMEOUT);
+    assert_true(waiting.error[0] != 0);
+    assert_true(waiting.result.duration_us >= 19000);
+    assert_int_equal(waiting.result.queue_us, waiting.result.duration_us);
     assert_int_equal(blocking.n_done, 0);
-    close_world(&w);
+    world_close(&w);
     assert_int_equal(blocking.n_done, 0);
 }
 
@@ -678,22 +496,22 @@ static void test_cancel_at_once_and_under_way(void **state)
     struct world w;
     struct call cancelled[3] = {0};
     struct call other = {0};
-    open_world(&w, 2, 10);
+    world_open(&w, 2, 10);
     start_plain(&w, &cancelled[0], "/health");
     fetch_cancel(cancelled[0].fetch); /* before the loop has turned */
     start_plain(&w, &cancelled[1], "/health?hang=1");
     start_plain(&w, &other, "/health?latency=20ms");
     start_plain(&w, &cancelled[2], "/health");
     fetch_cancel(cancelled[2].fetch); /* waiting */
-    run_until_done(&other);
+    call_run(&other);
     fetch_cancel(cancelled[1].fetch); /* sent, unanswered */
     other.n_done = 0;
     buf_release(&other.body);
     start_plain(&w, &other, "/health?latency=20ms");
-    run_until_done(&other);
-    assert_int_equal(other.outcome, FETCH_OK);
+    call_run(&other);
+    assert_int_equal(other.result.outcome, FETCH_OK);
     buf_release(&other.body);
-    close_world(&w);
+    world_close(&w);
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(cancelled[i].n_done, 0);
     }
@@ -705,7 +523,7 @@ static void test_cancel_from_the_done_of_another(void **state)
 {
     (void)state;
     struct world w;
-    open_world(&w, 10, 10);
+    world_open(&w, 10, 10);
     for (size_t round = 0; round < MANY; round++) {
         struct call a = {0};
         struct call b = {0};
@@ -721,7 +539,7 @@ static void test_cancel_from_the_done_of_another(void **state)
         buf_release(&a.body);
         buf_release(&b.body);
     }
-    close_world(&w);
+    world_close(&w);
 }
 
 static void test_destroy_with_fetches_under_way(void **state)
@@ -731,21 +549,21 @@ static void test_destroy_with_fetches_under_way(void **state)
     struct call calls[20] = {0};
     struct call first = {.destroys_pool = true};
     /* From outside, in every state: waiting, not begun, sent. */
-    open_world(&w, 10, 20);
+    world_open(&w, 10, 20);
     for (size_t i = 0; i < 20; i++) {
         start_plain(&w, &calls[i], "/health?hang=1");
     }
-    close_world(&w);
+    world_close(&w);
 
     /* From inside a done(). */
-    open_world(&w, 15, 20);
+    world_open(&w, 15, 20);
     for (size_t i = 0; i < 20; i++) {
         start_plain(&w, &calls[i], "/health?hang=1");
         if (i == 10) {
             start_plain(&w, &first, "/health");
         }
     }
-    run_until_done(&first);
+    call_run(&first);
     loop_destroy(w.loop);
     buf_release(&first.body);
     for (size_t i = 0; i < 20; i++) {
@@ -760,39 +578,40 @@ static void test_connections_are_kept(void **state)
 {
     (void)state;
     struct world w;
-    reset_stats();
-    open_world(&w, 10, 10);
+    server_reset_stats(&server);
+    world_open(&w, 10, 10);
     for (size_t i = 0; i < MANY; i++) {
         struct call call = {0};
         start_plain(&w, &call, i % 2 ? "/health" : "/weather?city=a");
-        run_until_done(&call);
-        assert_int_equal(call.outcome, FETCH_OK);
+        call_run(&call);
+        assert_int_equal(call.result.outcome, FETCH_OK);
         buf_release(&call.body);
     }
-    close_world(&w);
-    assert_int_equal(server_stat("requests"), MANY);
-    assert_int_equal(server_stat("connections"), 1 + 2); /* this one and the one before ask */
+    world_close(&w);
+    assert_int_equal(server_stat(&server, "requests"), MANY);
+    assert_int_equal(server_stat(&server, "connections"),
+                     1 + 2); /* this one and the one before ask */
 }
 
 static void test_a_burst_reuses_its_connections(void **state)
 {
     (void)state;
     struct world w;
-    reset_stats();
-    open_world(&w, 20, 0);
+    server_reset_stats(&server);
+    world_open(&w, 20, 0);
     for (size_t round = 0; round < 5; round++) {
         struct call calls[20] = {0};
         for (size_t i = 0; i < 20; i++) {
             start_plain(&w, &calls[i], "/health?latency=2ms");
         }
         for (size_t i = 0; i < 20; i++) {
-            run_until_done(&calls[i]);
-            assert_int_equal(calls[i].outcome, FETCH_OK);
+            call_run(&calls[i]);
+            assert_int_equal(calls[i].result.outcome, FETCH_OK);
             buf_release(&calls[i].body);
         }
     }
-    close_world(&w);
-    assert_in_range(server_stat("connections"), 1, 20 + 1);
+    world_close(&w);
+    assert_in_range(server_stat(&server, "connections"), 1, 20 + 1);
 }
 
 /* The server closed a kept connection meanwhile: the next fetch must not notice. */
@@ -800,19 +619,19 @@ static void test_a_connection_that_was_closed_is_replaced(void **state)
 {
     (void)state;
     struct world w;
-    open_world(&w, 1, 10);
+    world_open(&w, 1, 10);
     for (size_t i = 0; i < 10; i++) {
         struct call broken = {0};
         struct call good = {0};
         start_plain(&w, &broken, "/health?truncate=1");
         start_plain(&w, &good, "/health");
-        run_until_done(&broken);
-        run_until_done(&good);
-        assert_int_equal(broken.outcome, FETCH_CONNECT_ERROR);
-        assert_int_equal(good.outcome, FETCH_OK);
+        call_run(&broken);
+        call_run(&good);
+        assert_int_equal(broken.result.outcome, FETCH_CONNECT_ERROR);
+        assert_int_equal(good.result.outcome, FETCH_OK);
         buf_release(&good.body);
     }
-    close_world(&w);
+    world_close(&w);
 }
 
 /* --- idle connections and the loop --- */
@@ -821,8 +640,8 @@ static void fetch_in(struct world *w, const char *path)
 {
     struct call call = {0};
     start_plain(w, &call, path);
-    run_until_done(&call);
-    assert_int_equal(call.outcome, FETCH_OK);
+    call_run(&call);
+    assert_int_equal(call.result.outcome, FETCH_OK);
     buf_release(&call.body);
 }
 
@@ -841,7 +660,7 @@ static int find_connection(void)
         struct sockaddr_in peer = {0};
         socklen_t len = sizeof(peer);
         if (getpeername(fd, (struct sockaddr *)&peer, &len) == 0 && peer.sin_family == AF_INET &&
-            ntohs(peer.sin_port) == server_port) {
+            ntohs(peer.sin_port) == server.port) {
             return fd;
         }
     }
@@ -904,7 +723,7 @@ static void test_a_close_while_idle_does_not_keep_the_loop_awake(void **state)
     (void)state;
     struct world w;
     int lower = dup(STDERR_FILENO); /* a number that the next connection will prefer */
-    open_world(&w, 1, 10);
+    world_open(&w, 1, 10);
     warm_up(&w, "/health?latency=20ms&close=1");
     int fd = find_connection();
     assert_true(fd > lower);
@@ -917,14 +736,27 @@ static void test_a_close_while_idle_does_not_keep_the_loop_awake(void **state)
     fetch_in(&w, "/health");
     assert_int_equal(find_connection(), lower);
     assert_watchable(w.loop, fd);
-    close_world(&w);
+    world_close(&w);
+}
+
+static void test_sockets_are_not_inherited(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w, 1, 10);
+    fetch_in(&w, "/health");
+    int fd = find_connection();
+    assert_true(fd >= 0);
+    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    assert_true(fcntl(fd, F_GETFL) & O_NONBLOCK);
+    world_close(&w);
 }
 
 static void test_an_idle_pool_does_not_hold_the_loop(void **state)
 {
     (void)state;
     struct world w;
-    open_world(&w, 1, 10);
+    world_open(&w, 1, 10);
     warm_up(&w, "/health?latency=20ms");
     assert_int_equal(uv_run(loop_uv(w.loop), UV_RUN_NOWAIT), 0); /* nothing holds it */
     int fd = find_connection();
@@ -967,6 +799,7 @@ int main(void)
         cmocka_unit_test(test_a_burst_reuses_its_connections),
         cmocka_unit_test(test_a_connection_that_was_closed_is_replaced),
         cmocka_unit_test(test_a_close_while_idle_does_not_keep_the_loop_awake),
+        cmocka_unit_test(test_sockets_are_not_inherited),
         cmocka_unit_test(test_an_idle_pool_does_not_hold_the_loop),
     };
     return cmocka_run_group_tests(tests, start_server, stop_server);

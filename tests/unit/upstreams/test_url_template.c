@@ -167,9 +167,50 @@ static void test_bad_templates_are_refused(void **state)
     assert_refused("http://h/}", "braces");
     assert_refused("http://h/{}", "braces");
     assert_refused("http://h/{9a}", "braces");
-    assert_refused("http://h/{a-b}", "braces");
+    assert_refused("http://h/{-a}", "braces");
+    assert_refused("http://h/{a.}", "braces");
+    assert_refused("http://h/{.a}", "braces");
+    assert_refused("http://h/{a..b}", "braces");
+    assert_refused("http://h/{a b}", "blanks");
+    assert_refused("http://h/{a", "braces");
     assert_refused("http://h/{{a}}", "braces");
     assert_refused("http://h/{a/b}", "braces");
+}
+
+static void test_names_may_have_parts(void **state)
+{
+    (void)state;
+    struct url_template *t = create("http://h/{user.id}?a={user}&b={user-data.0.x_1-}&c={user.id}");
+    assert_int_equal(url_template_n_names(t), 3);
+    assert_true(str_eq(url_template_name(t, 0), STR("user.id")));
+    assert_true(str_eq(url_template_name(t, 1), STR("user")));
+    assert_true(str_eq(url_template_name(t, 2), STR("user-data.0.x_1-")));
+    url_template_destroy(t);
+    assert_expands("http://h/{a-b.c}", STR("x y"), "http://h/x%20y");
+}
+
+static void append_places(struct buf *text, int n)
+{
+    buf_init(text, 10000);
+    buf_literal(text, "http://h/?");
+    for (int i = 0; i < n; i++) {
+        buf_printf(text, "{n%d}{n%d}", i, i);
+    }
+    buf_append_char(text, '\0');
+}
+
+static void test_names_have_a_limit(void **state)
+{
+    (void)state;
+    struct buf text;
+    append_places(&text, 100);
+    struct url_template *t = create(text.ptr);
+    assert_int_equal(url_template_n_names(t), 100);
+    url_template_destroy(t);
+    buf_release(&text);
+    append_places(&text, 101);
+    assert_refused(text.ptr, "100");
+    buf_release(&text);
 }
 
 int main(void)
@@ -182,6 +223,8 @@ int main(void)
         cmocka_unit_test(test_control_characters_are_refused),
         cmocka_unit_test(test_a_full_buffer_is_told),
         cmocka_unit_test(test_bad_templates_are_refused),
+        cmocka_unit_test(test_names_may_have_parts),
+        cmocka_unit_test(test_names_have_a_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,23 @@
 # The real server that the fetches go to.
-belfry_unit_test(upstreams fetch)
-add_dependencies(test_fetch belfry-upstream)
-target_compile_definitions(test_fetch
-                           PRIVATE BELFRY_UPSTREAM_PROGRAM="$<TARGET_FILE:belfry-upstream>")
+foreach(module fetch fetch_answers fetch_hosts fetch_redirects fetch_stream fetch_tls)
+    belfry_unit_test(upstreams ${module})
+    add_dependencies(test_${module} belfry-upstream)
+    target_compile_definitions(test_${module}
+                               PRIVATE BELFRY_UPSTREAM_PROGRAM="$<TARGET_FILE:belfry-upstream>")
+endforeach()
 
+belfry_unit_test(upstreams http1_response)
+belfry_unit_test(upstreams direct)
+target_link_libraries(test_direct PRIVATE PkgConfig::ZLIB)
+belfry_unit_test(upstreams response_head)
+belfry_unit_test(upstreams transport_options)
 belfry_unit_test(upstreams url_template)
+belfry_unit_test(upstreams address_guard)
+belfry_unit_test(upstreams request_template)
+belfry_unit_test(upstreams upstream)
+belfry_unit_test(upstreams upstream_failures)
+belfry_unit_test(upstreams upstream_options)
+belfry_unit_test(upstreams breaker)
+belfry_unit_test(upstreams rate_limit)
+belfry_unit_test(upstreams budget)
+belfry_unit_test(upstreams latency)

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/* Between fetches and the direct client: which fetches it makes, and what becomes of them. One
+ * whose host's address it does not know is made by libcurl, and so is one that is redirected, from
+ * then on. Loop's thread only. */
+#include "upstreams/pool.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "upstreams/direct_url.h"
+
+#define SCHEME_LEN           strlen("http://")
+#define MAX_REQUEST_BYTES    ((size_t)256 * 1024)
+#define MAX_KEPT_BYTES       ((size_t)16 * 1024) /* a larger buffer is not kept for the next */
+#define MAX_LOCATION_BYTES   ((size_t)64 * 1024)
+#define CONNECTION_KEPT_MS   INT64_C(60000)
+#define ADDRESS_KNOWN_MS     INT64_C(60000)
+#define ACCEPT_LINE          "Accept: application/json\r\n"
+#define ACCEPT_ENCODING_LINE "Accept-Encoding: gzip, deflate\r\n"
+
+/* --- the pool --- */
+
+bool direct_fetch_open(struct fetch_pool *pool)
+{
+    struct direct_options options = {.loop = pool->loop,
+                                     .deadlines = pool->deadlines,
+                                     .guard = pool->guard,
+                                     .max_kept = (size_t)pool->max_concurrent,
+                                     .kept_ms = CONNECTION_KEPT_MS,
+                                     .known_ms = ADDRESS_KNOWN_MS};
+    return direct_create(&options, &pool->direct) == STATUS_OK;
+}
+
+void direct_fetch_init(struct fetch *f)
+{
+    buf_init(&f->request, MAX_REQUEST_BYTES);
+    buf_init(&f->location, MAX_LOCATION_BYTES);
+}
+
+void direct_fetch_release(struct fetch *f)
+{
+    buf_release(&f->request);
+    buf_release(&f->location);
+}
+
+void direct_fetch_clear(struct fetch *f)
+{
+    f->is_direct = false;
+    if (f->request.capacity > MAX_KEPT_BYTES) {
+        buf_release(&f->request);
+    }
+    buf_clear(&f->request);
+    if (f->location.capacity > 0) {
+        buf_release(&f->location);
+    }
+}
+
+/* --- requests --- */
+
+static bool is_for_libcurl(const struct fetch_pool *pool, const struct fetch_spec *spec)
+{
+    const struct transport_options *transport = spec->transport;
+    return !pool->direct || spec->method != FETCH_GET || spec->on_data ||
+           (transport && (transport->proxy[0] || transport->http_version == HTTP_VERSION_2));
+}
+
+static void write_usual(const struct fetch *f, const struct fetch_spec *spec, struct buf *to)
+{
+    if (!request_has_header(spec, STR("User-Agent"))) {
+        buf_append(to, STR("User-Agent: "));
+        buf_append(to, str_of(f->pool->user_agent));
+        buf_append(to, STR("\r\n"));
+    }
+    if (!request_has_header(spec, STR("Accept"))) {
+        buf_append(to, STR(ACCEPT_LINE));
+    }
+    if (!request_has_header(spec, STR("Accept-Encoding"))) {
+        buf_append(to, STR(ACCEPT_ENCODING_LINE));
+    }
+}
+
+/* The URL with a NUL, then the head up to the Host line. Both, and the lines of the spec, are also
+ * what libcurl would be given. */
+static void write_target(struct fetch *f, struct str text, const struct direct_url *url)
+{
+    buf_append(&f->request, text);
+    buf_append_char(&f->request, '\0');
+    f->authority_len = url->authority.text.len;
+    f->request_at = f->request.len;
+    direct_url_write_get(url, &f->request);
+    f->lines_at = f->request.len;
+}
+
+static void write_lines(struct fetch *f, const struct fetch_spec *spec)
+{
+    struct buf *to = &f->request;
+    write_usual(f, spec, to);
+    f->headers_at = to->len;
+    for (size_t i = 0; i < spec->n_headers; i++) {
+        request_write_header(spec->headers[i], to);
+        buf_append(to, STR("\r\n"));
+    }
+    buf_append(to, STR("\r\n"));
+}
+
+bool direct_fetch_set(struct fetch *f, const struct fetch_spec *spec)
+{
+    struct direct_url url;
+    if (is_for_libcurl(f->pool, spec) || !direct_url_read(str_of(spec->url), &url)) {
+        return false;
+    }
+    write_target(f, str_of(spec->url), &url);
+    write_lines(f, spec);
+    if (buf_failed(&f->request)) {
+        buf_clear(&f->request);
+        return false;
+    }
+    f->method = FETCH_GET;
+    f->has_body = false;
+    f->is_conditional = request_is_conditional(spec);
+    f->wanted_transport = spec->transport;
+    f->connect_timeout_ms = spec->connect_timeout_ms;
+    f->is_direct = true;
+    return true;
+}
+
+/* --- libcurl instead --- */
+
+/* The header lines of the spec, as they were written. */
+static struct str *read_headers(const struct fetch *f, size_t *ret_n)
+{
+    struct str rest = str_tail(buf_str(&f->request), f->headers_at);
+    size_t n = 0;
+    for (size_t i = 0; i < rest.len; i++) {
+        n += rest.ptr[i] == '\n';
+    }
+    struct str *headers = calloc(n, sizeof(*headers)); /* one too many: the empty line */
+    for (size_t i = 0; headers && i + 1 < n; i++) {
+        size_t len = (size_t)str_find(rest, '\n');
+        headers[i] = str_head(rest, len - 1);
+        rest = str_tail(rest, len + 1);
+    }
+    *ret_n = n - 1;
+    return headers;
+}
+
+bool direct_fetch_hand_over(struct fetch *f)
+{
+    struct fetch_spec spec = {.url = f->request.ptr,
+                              .method = FETCH_GET,
+                              .transport = f->wanted_transport,
+                              .connect_timeout_ms = f->connect_timeout_ms,
+                              .max_bytes = f->max_bytes};
+    struct str *headers = read_headers(f, &spec.n_headers);
+    spec.headers = headers;
+    f->is_direct = false;
+    bool is_set = headers && request_set(f, &spec);
+    free(headers);
+    return is_set;
+}
+
+static struct str authority_of(const struct fetch *f)
+{
+    return (struct str){f->request.ptr + SCHEME_LEN, f->authority_len};
+}
+
+void direct_fetch_learn(struct fetch *f)
+{
+    char *address = NULL;
+    bool is_own = f->request.len > 0 && f->n_redirects == 0;
+    if (is_own && !curl_easy_getinfo(f->easy, CURLINFO_PRIMARY_IP, &address) && address) {
+        direct_learn(f->pool->direct, authority_of(f), address);
+    }
+}
+
+/* --- the call --- */
+
+static void measure(struct fetch *f)
+{
+    const struct direct_call *call = &f->direct;
+    f->dns_us = 0;
+    f->connect_us = call->connect_us;
+    f->first_byte_us = call->first_byte_us;
+    f->n_bytes = call->n_body_bytes;
+    f->is_reused = call->is_reused;
+    f->pool->stats.n_connections += call->n_connections;
+}
+
+/* f ends, or goes on with libcurl. */
+static void settle(struct fetch *f, enum direct_end end)
+{
+    switch (end) {
+    case DIRECT_COMPLETE:
+        if (redirect_is_due(f)) {
+            redirect_follow(f);
+        } else {
+            fetch_finish(f, answer_outcome(f, CURLE_OK), "");
+        }
+        return;
+    case DIRECT_UNKNOWN:
+        if (!direct_fetch_hand_over(f) || !fetch_perform(f)) {
+            fetch_finish(f, FETCH_CONNECT_ERROR, "libcurl did not take the request");
+        }
+        return;
+    case DIRECT_TOO_LARGE:
+        f->is_too_large = true;
+        fetch_finish(f, answer_outcome(f, CURLE_OK), answer_error(f, CURLE_OK));
+        return;
+    case DIRECT_REFUSED: fetch_finish(f, FETCH_REFUSED, f->error_text); return;
+    case DIRECT_TIMEOUT: fetch_finish(f, FETCH_TIMEOUT, f->error_text); return;
+    case DIRECT_NOT_CONNECTED:
+    case DIRECT_BROKEN: fetch_finish(f, FETCH_CONNECT_ERROR, f->error_text); return;
+    }
+}
+
+static void on_end(struct direct_call *call, enum direct_end end)
+{
+    struct fetch *f = container_of(call, struct fetch, direct);
+    struct fetch_pool *pool = f->pool;
+    measure(f);
+    settle(f, end);
+    fetch_start_waiting(pool);
+    fetch_deliver(pool);
+}
+
+static bool on_head(const struct direct_call *call)
+{
+    return !redirect_is_due(container_of(call, struct fetch, direct));
+}
+
+void direct_fetch_perform(struct fetch *f)
+{
+    struct direct_call *call = &f->direct;
+    call->authority = authority_of(f);
+    call->request = str_tail(buf_str(&f->request), f->request_at);
+    call->ends_us = f->started_us + f->timeout_ms * 1000;
+    call->timeout_ms = f->timeout_ms;
+    call->connect_timeout_ms = f->connect_timeout_ms;
+    call->on_head = on_head;
+    call->on_end = on_end;
+    call->head = &f->head;
+    call->body = &f->body;
+    call->error = f->error_text;
+    call->location = f->max_redirects > 0 ? &f->location : NULL;
+    direct_start(f->pool->direct, call);
+}
+
+/* --- redirects --- */
+
+/* To the same host: what was sent but for the target. */
+bool direct_fetch_redirect(struct fetch *f, const char *text)
+{
+    struct direct_url url;
+    if (!f->is_direct || f->is_abroad || !direct_url_read(str_of(text), &url)) {
+        return false;
+    }
+    struct buf old = f->request;
+    size_t lines_at = f->lines_at;
+    size_t to_headers = f->headers_at - lines_at;
+    buf_init(&f->request, MAX_REQUEST_BYTES);
+    write_target(f, str_of(text), &url);
+    f->headers_at = f->lines_at + to_headers;
+    buf_append(&f->request, str_tail(buf_str(&old), lines_at));
+    buf_release(&old);
+    return !buf_failed(&f->request);
+}
+
+/* As libcurl resolves it; to be freed with curl_free(). */
+char *direct_fetch_location(const struct fetch *f)
+{
+    char *url = NULL;
+    CURLU *parts = curl_url();
+    char *location = str_dup(buf_str(&f->location));
+    bool is_good = parts && location && !curl_url_set(parts, CURLUPART_URL, f->request.ptr, 0) &&
+                   !curl_url_set(parts, CURLUPART_URL, location,
+                                 CURLU_NON_SUPPORT_SCHEME | CURLU_URLENCODE | CURLU_ALLOW_SPACE) &&
+                   !curl_url_get(parts, CURLUPART_URL, &url, 0);
+    free(location);
+    curl_url_cleanup(parts);
+    return is_good ? url : NULL;
+}
