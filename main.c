@@ -16,6 +16,7 @@
 #include "settings.h"
 #include "storage/storage.h"
 #include "tools.h"
+#include "upstreams/address_guard.h"
 #include "upstreams/fetch.h"
 
 #define DEADLINE_TICK_MS 20
@@ -39,7 +40,9 @@ struct program {
     struct deadlines *deadlines;
     struct storage *storage;
     struct fetch_pool *fetch_pool;
+    struct fetch_pool *guarded_pool;
     struct fetch_pool *backend_pool;
+    struct address_guard *guard;
     struct hub *hub;
     struct server *server;
     uv_signal_t signals[3];
@@ -110,6 +113,8 @@ static void shutdown_step(struct program *p)
         p->hub = NULL;
         fetch_pool_destroy(p->fetch_pool);
         p->fetch_pool = NULL;
+        fetch_pool_destroy(p->guarded_pool);
+        p->guarded_pool = NULL;
         fetch_pool_destroy(p->backend_pool);
         p->backend_pool = NULL;
         deadlines_destroy(p->deadlines);
@@ -151,6 +156,57 @@ static void on_signal(uv_signal_t *handle, int number)
 
 /* --- coming up --- */
 
+static bool begins_with_https(const char *url)
+{
+    return url && strncmp(url, "https://", strlen("https://")) == 0;
+}
+
+/* Then certificates will be verified, and what that needs is better loaded before there is a loop
+ * to hold up. */
+static bool has_https_feed(const struct settings *settings)
+{
+    const struct feed_options *feeds = settings->feeds.items;
+    for (size_t i = 0; i < settings->feeds.n_items; i++) {
+        const struct feed_upstream_options *upstreams = feeds[i].upstreams.items;
+        for (size_t k = 0; k < feeds[i].upstreams.n_items; k++) {
+            if (begins_with_https(upstreams[k].url)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Feeds, what callers name, and backends of clients: none of them shall hold up another, and
+ * guarded requests never go over connections that were made without a guard. */
+static enum status open_pools(struct program *p)
+{
+    const struct upstreams_options *upstreams = &p->settings.upstreams;
+    struct fetch_pool_options options = {
+        .loop = p->loop,
+        .max_concurrent = upstreams->max_concurrent,
+        .max_per_host = upstreams->max_concurrent_per_host,
+        .max_waiting = upstreams->max_waiting,
+        .user_agent = "Belfry/" BELFRY_VERSION,
+        .uses_libcurl_only = !upstreams->direct,
+        .needs_tls = has_https_feed(&p->settings),
+    };
+    enum status status = fetch_pool_create(&options, &p->fetch_pool);
+    p->guard = address_guard_create(&upstreams->allow_hosts);
+    if (status == STATUS_OK) {
+        options.guard = p->guard;
+        options.needs_tls = upstreams->allow_hosts.n_items > 0;
+        status = fetch_pool_create(&options, &p->guarded_pool);
+    }
+    if (status == STATUS_OK) {
+        options.guard = NULL;
+        options.max_per_host = 0;
+        options.needs_tls = false;
+        status = fetch_pool_create(&options, &p->backend_pool);
+    }
+    return status;
+}
+
 static enum status open_parts(struct program *p)
 {
     const struct settings *settings = &p->settings;
@@ -169,19 +225,7 @@ static enum status open_parts(struct program *p)
         };
         status = storage_open(&options, &p->storage);
     }
-    if (status == STATUS_OK) {
-        struct fetch_pool_options options = {
-            .loop = p->loop,
-            .max_concurrent = settings->upstreams.max_concurrent,
-            .max_waiting = settings->upstreams.max_waiting,
-            .user_agent = "Belfry/" BELFRY_VERSION,
-        };
-        status = fetch_pool_create(&options, &p->fetch_pool);
-        if (status == STATUS_OK) {
-            status = fetch_pool_create(&options, &p->backend_pool);
-        }
-    }
-    return status;
+    return status == STATUS_OK ? open_pools(p) : status;
 }
 
 static enum status open_hub(struct program *p)
@@ -192,6 +236,8 @@ static enum status open_hub(struct program *p)
         .deadlines = p->deadlines,
         .storage = p->storage,
         .fetch_pool = p->fetch_pool,
+        .guarded_pool = p->guarded_pool,
+        .guard = p->guard,
         .backend_pool = p->backend_pool,
         .client = &settings->client,
         .channel = &settings->channel,
@@ -266,6 +312,7 @@ static int serve(struct program *p)
     loop_run(p->loop);
     server_destroy(p->server);
     loop_destroy(p->loop);
+    address_guard_destroy(p->guard);
     log_info("main", "stopped");
     return 0;
 }

@@ -336,6 +336,8 @@ static const struct config_field settings_fields[] = {
             "HTTP streaming for clients that only receive."),
     SECTION("uni_sse", server.uni_sse, uni_sse_options_shape,
             "EventSource for clients that only receive."),
+    SECTION("url_proxy", server.url_proxy, url_proxy_options_shape,
+            "Passing on what upstreams answer."),
     SECTION("health", server.health, health_options_shape, "GET /health."),
     SECTION("prometheus", server.prometheus, prometheus_options_shape, "Figures for Prometheus."),
     SECTION("demo", server.demo, demo_options_shape, "The demo page."),

@@ -154,6 +154,26 @@ static void tell_webhooks(struct channel *c, enum webhook_event event)
     }
 }
 
+/* Feeds are refreshed while somebody is in their channel. */
+static void occupy(struct channel *c)
+{
+    tell_webhooks(c, WEBHOOK_CHANNEL_OCCUPIED);
+    c->feed = feed_instance_of_channel(c->hub, channel_name(c));
+    if (c->feed) {
+        schedule_watched(c->feed);
+    }
+}
+
+static void vacate(struct channel *c)
+{
+    tell_webhooks(c, WEBHOOK_CHANNEL_VACATED);
+    if (c->feed) {
+        schedule_unwatched(c->feed);
+        feed_instance_release(c->feed);
+        c->feed = NULL;
+    }
+}
+
 enum status channel_add(struct channel *c, struct client *client, struct channel_wishes wishes,
                         uint32_t *ret_index)
 {
@@ -166,7 +186,7 @@ enum status channel_add(struct channel *c, struct client *client, struct channel
     c->n_with_joins += wishes.has_joins;
     c->hub->n_subscriptions++;
     if (channel_n_subscribers(c) == 1) {
-        tell_webhooks(c, WEBHOOK_CHANNEL_OCCUPIED);
+        occupy(c);
     }
     if (c->is_loaded) {
         position_check_add(c);
@@ -187,7 +207,7 @@ void channel_remove(struct channel *c, uint32_t index, struct channel_wishes wis
     c->n_with_joins -= wishes.has_joins;
     c->places[index] = NULL;
     if (channel_n_subscribers(c) == 1) {
-        tell_webhooks(c, WEBHOOK_CHANNEL_VACATED);
+        vacate(c);
     }
     if (!fan_out_queue_is_empty(&c->queue)) {
         c->n_holes++;

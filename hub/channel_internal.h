@@ -25,6 +25,7 @@ struct channel {
     uint32_t n_special;
     uint32_t n_with_joins;
     struct fan_out_queue queue;
+    struct feed_instance *feed; /* that publishes here, held while there are subscribers; or NULL */
 
     bool is_loaded;
     struct storage_position top;

@@ -44,6 +44,9 @@ struct connect_request {
     struct str version;
     struct str headers; /* JSON object: emulated headers; or empty */
     struct str subs; /* JSON object: positions of server-side subscriptions by channel; or empty */
+    struct str channel; /* of who has been let in for this one already: is nobody, is asked for
+                           nothing and subscribed to it, without recovery; or empty */
+    int64_t expires_at; /* with channel: the connection ends then, seconds since 1970; 0: never */
 };
 struct connect_subscription {
     struct str channel;

@@ -15,7 +15,8 @@ static void arm(struct client_more *more);
 
 static struct proxy *refresh_proxy(const struct client *c)
 {
-    return hub_proxies_of_client(c->hub->proxies, PROXY_REFRESH);
+    bool is_asked = !c->more || !c->more->ends_unasked;
+    return is_asked ? hub_proxies_of_client(c->hub->proxies, PROXY_REFRESH) : NULL;
 }
 
 static void ask_again_later(struct client_more *more)

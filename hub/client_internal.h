@@ -27,6 +27,7 @@ struct client_more {
     struct client *client;
     struct deadline expiry;
     int64_t expires_at;      /* seconds since 1970; 0: never */
+    bool ends_unasked;       /* then, whatever a backend would say */
     struct proxy_call *call; /* the backend is being asked to prolong it; or NULL */
     const char *session;     /* the transport's; or NULL */
     char *info;              /* JSON; NULL: none */

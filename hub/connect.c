@@ -47,7 +47,7 @@ struct connect {
     void *arg;
     struct deferred step;
 
-    char *token, *data, *name, *version, *subs; /* of the request; or NULL */
+    char *token, *data, *name, *version, *subs, *channel; /* of the request; or NULL */
     /* who it is */
     char *user, *info, *meta;
     int64_t expires_at;
@@ -269,6 +269,8 @@ static void identify(struct connect *k)
         fail(k, k->status);
     } else if (k->hub->is_stopping) {
         send_away(k, &disconnect_shutdown);
+    } else if (k->channel) {
+        go(k, CONNECT_ADMITTING);
     } else if (k->token) {
         go(k, CONNECT_VERIFYING); /* verified() steps us */
         const struct verify_request request = {
@@ -310,8 +312,12 @@ static bool user_has_room(const struct connect *k)
 static enum status become(struct connect *k)
 {
     struct client *c = k->client;
-    if ((k->info || k->meta) && !client_more(c)) {
+    bool ends_unasked = k->channel && k->expires_at > 0;
+    if ((k->info || k->meta || ends_unasked) && !client_more(c)) {
         return STATUS_NO_MEMORY;
+    }
+    if (ends_unasked) {
+        c->more->ends_unasked = true;
     }
     enum status status = client_set_expiry(c, k->expires_at, &k->result);
     if (status == STATUS_OK) {
@@ -355,6 +361,17 @@ static void admit(struct connect *k)
 
 /* --- the channels that the server subscribes it to --- */
 
+/* What was missed, and who comes and goes, is nothing to one who only reads the newest; but it
+ * shall not stop to come unnoticed. */
+static void add_only_part(struct connect *k)
+{
+    static const struct subscription_override plain = {.force_push_join_leave = OVERRIDE_FALSE,
+                                                       .force_positioning = OVERRIDE_TRUE,
+                                                       .force_recovery = OVERRIDE_FALSE};
+    k->parts[k->n_parts++] = (struct connect_part){
+        .connect = k, .grant = {.channel = take(&k->channel), .override = plain}};
+}
+
 static bool append_personal(struct connect *k, struct buf *name)
 {
     const struct personal_channel_options *personal = &k->hub->client_options->personal_channel;
@@ -390,6 +407,9 @@ static void gather_parts(struct connect *k)
         *part = (struct connect_part){
             .connect = k, .grant = k->grants.items[i], .is_from_token = k->are_from_token};
         k->grants.items[i] = (struct subscription_grant){0};
+    }
+    if (k->channel) {
+        add_only_part(k);
     }
     struct buf name;
     buf_init(&name, CHANNEL_MAX_BYTES);
@@ -557,7 +577,7 @@ static void finish(struct connect *k)
     }
     free(k->parts);
     subscription_grants_release(&k->grants);
-    char *texts[] = {k->token, k->data, k->name, k->version,    k->subs,
+    char *texts[] = {k->token, k->data, k->name, k->version,    k->subs,   k->channel,
                      k->user,  k->info, k->meta, k->reply_data, k->message};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         free(texts[i]);
@@ -634,6 +654,8 @@ void client_connect(struct client *c, const struct connect_request *request, con
     k->name = keep(k, request->name);
     k->version = keep(k, request->version);
     k->subs = keep(k, request->subs);
+    k->channel = keep(k, request->channel);
+    k->expires_at = request->expires_at;
     keep_emulated_headers(c, request->headers);
     client_call_begins(c);
     c->hub->n_operations++;

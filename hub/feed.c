@@ -1,52 +1,33 @@
 /* SPDX-License-Identifier: MIT */
-/* Unit feed turns a feed's options into what a run needs, and checks the parameters that callers
- * bring. */
+/* Unit feed turns a feed's options into what a run needs. What it makes does not change any more;
+ * what changes (limits, breaker, latencies) belongs to the upstreams. */
 #include "hub/feed.h"
 
-#include <regex.h>
 #include <stdlib.h>
 
-#include "base/json_span.h"
 #include "hub/channel_template.h"
+#include "hub/feed_runs.h"
 #include "hub/hub_internal.h"
 
-#define CHANNEL_MAX_BYTES 4096
-
-struct feed_upstream {
-    struct url_template *url;
-    size_t *param_of_name; /* for each name in the URL: the index of the parameter */
-};
-
-struct feed {
-    const struct feed_options *options;
-    struct feed_stats stats;
-    regex_t *patterns; /* one per parameter */
-    size_t n_patterns;
-    struct feed_upstream *upstreams;
-};
-
-struct feed_instance {
-    struct feed *feed;
-    struct str *values; /* one per parameter, in one block with the texts */
-    struct buf text;    /* of the values */
-    struct buf params;
-    struct buf channel;
-};
-
-static const struct config_pair *param_options(const struct feed *f, size_t index)
+struct str feed_name(const struct feed *feed)
 {
-    return (const struct config_pair *)f->options->params.items + index;
+    return str_of(feed->options->name);
 }
 
-static const struct feed_upstream_options *upstream_options(const struct feed *f, size_t index)
+size_t feed_n_params(const struct feed *feed)
 {
-    return (const struct feed_upstream_options *)f->options->upstreams.items + index;
+    return feed->options->params.n_items;
 }
 
-static bool find_param(const struct feed *f, struct str name, size_t *ret_index)
+const struct config_pair *feed_param(const struct feed *feed, size_t index)
 {
-    for (size_t i = 0; i < f->options->params.n_items; i++) {
-        if (str_eq(name, str_of(param_options(f, i)->name))) {
+    return (const struct config_pair *)feed->options->params.items + index;
+}
+
+bool feed_find_param(const struct feed *feed, struct str name, size_t *ret_index)
+{
+    for (size_t i = 0; i < feed_n_params(feed); i++) {
+        if (str_eq(name, str_of(feed_param(feed, i)->name))) {
             *ret_index = i;
             return true;
         }
@@ -54,47 +35,161 @@ static bool find_param(const struct feed *f, struct str name, size_t *ret_index)
     return false;
 }
 
-/* --- making --- */
-
-/* All of a value must match: the leftmost longest match is compared with the whole, which no
- * alternative or bracket in the pattern can get around. */
-static bool matches_whole(const regex_t *pattern, const char *text, size_t len)
+int64_t feed_max_age_ms(const struct feed *feed)
 {
-    regmatch_t match;
-    return regexec(pattern, text, 1, &match, 0) == 0 && match.rm_so == 0 &&
-           (size_t)match.rm_eo == len;
+    const struct feed_options *options = feed->options;
+    return options->max_age_ms > 0 ? options->max_age_ms : options->refresh.every_ms;
 }
 
-static bool make_upstream(const struct feed *f, size_t index, struct feed_upstream *upstream)
+/* --- upstreams --- */
+
+static const struct feed_upstream_options *upstream_options(const struct feed *f, size_t index)
 {
+    return (const struct feed_upstream_options *)f->options->upstreams.items + index;
+}
+
+static bool find_upstream(const struct feed *f, struct str name, size_t *ret_index)
+{
+    for (size_t i = 0; i < f->n_upstreams; i++) {
+        if (str_eq(name, str_of(upstream_options(f, i)->name))) {
+            *ret_index = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "city" is a parameter, "user.id" a value of an upstream. */
+static bool find_source(const struct feed *f, struct str name, struct feed_source *ret_source)
+{
+    ptrdiff_t dot = str_find(name, '.');
+    *ret_source = (struct feed_source){.is_param = dot < 0};
+    if (dot < 0) {
+        return feed_find_param(f, name, &ret_source->index);
+    }
+    ret_source->member = str_tail(name, (size_t)dot + 1);
+    return find_upstream(f, str_head(name, (size_t)dot), &ret_source->index);
+}
+
+static bool make_request(const struct feed *f, struct feed_upstream *u)
+{
+    const struct request_template_source source = {.method = (enum fetch_method)u->options->method,
+                                                   .url = u->options->url,
+                                                   .query = &u->options->query,
+                                                   .headers = &u->options->headers,
+                                                   .body = u->options->body};
+    const char *key;
     const char *expected;
-    if (url_template_create(str_of(upstream_options(f, index)->url), &upstream->url, &expected) !=
-        STATUS_OK) {
+    if (request_template_create(&source, &u->request, &key, &expected) != STATUS_OK) {
         return false;
     }
-    size_t n = url_template_n_names(upstream->url);
-    upstream->param_of_name = hub_allocate((n + 1) * sizeof(size_t));
+    size_t n = request_template_n_names(u->request);
+    u->sources = hub_allocate((n + 1) * sizeof(*u->sources));
     for (size_t i = 0; i < n; i++) {
-        if (!find_param(f, url_template_name(upstream->url, i), &upstream->param_of_name[i])) {
+        if (!find_source(f, request_template_name(u->request, i), &u->sources[i])) {
             return false;
         }
     }
     return true;
 }
 
-enum status feed_create(const struct feed_options *options, struct feed **ret_feed)
+static bool make_needs(struct feed *f, struct feed_upstream *u)
+{
+    char *const *names = u->options->needs.items;
+    u->needs = hub_allocate((u->options->needs.n_items + 1) * sizeof(*u->needs));
+    for (size_t i = 0; i < u->options->needs.n_items; i++) {
+        if (!find_upstream(f, str_of(names[i]), &u->needs[i])) {
+            return false;
+        }
+        u->n_needs++;
+        f->has_needs = true;
+    }
+    return true;
+}
+
+static bool make_upstream(struct feed *f, size_t index)
+{
+    struct hub *hub = f->hub;
+    struct feed_upstream *u = &f->upstreams[index];
+    u->options = upstream_options(f, index);
+    u->shape = shape_create(&(struct shape_options){.allow = &u->options->allow,
+                                                    .deny = &u->options->deny,
+                                                    .rename = &u->options->rename,
+                                                    .group = u->options->group});
+    u->upstream = upstream_create(&(struct upstream_setting){
+        .loop = hub->loop,
+        .deadlines = hub->upstream_deadlines,
+        .pool = f->is_ad_hoc ? hub->guarded_pool : hub->fetch_pool,
+        .name = u->options->name,
+        .options = &u->options->how,
+        .redirect_guard = hub->guard,
+    });
+    return u->upstream && make_request(f, u) && make_needs(f, u);
+}
+
+/* --- the channel --- */
+
+static void make_channel(struct feed *f)
+{
+    struct str rest = str_of(f->options->channel);
+    struct str text;
+    bool is_name;
+    size_t n_told = 0;
+    f->channel = hub_allocate((rest.len + 1) * sizeof(*f->channel));
+    if (f->is_ad_hoc) { /* a name, no template */
+        f->channel[f->n_channel_pieces++] = (struct feed_channel_piece){.text = rest};
+        return;
+    }
+    f->is_told_by_channel = true;
+    while (channel_template_next(&rest, &text, &is_name)) {
+        struct feed_channel_piece *piece = &f->channel[f->n_channel_pieces++];
+        *piece = (struct feed_channel_piece){.text = text, .is_param = is_name};
+        if (!is_name || !feed_find_param(f, text, &piece->param)) {
+            continue;
+        }
+        bool is_first = true;
+        for (struct feed_channel_piece *p = f->channel; p < piece; p++) {
+            is_first = is_first && !(p->is_param && p->param == piece->param);
+        }
+        n_told += is_first;
+        if (piece > f->channel && piece[-1].is_param) {
+            f->is_told_by_channel = false;
+        }
+    }
+    f->is_told_by_channel = f->is_told_by_channel && n_told == feed_n_params(f);
+}
+
+/* --- making --- */
+
+static bool make_patterns(struct feed *f)
+{
+    f->patterns = hub_allocate((feed_n_params(f) + 1) * sizeof(regex_t));
+    while (f->n_patterns < feed_n_params(f)) {
+        if (regcomp(&f->patterns[f->n_patterns], feed_param(f, f->n_patterns)->text,
+                    REG_EXTENDED) != 0) {
+            return false;
+        }
+        f->n_patterns++;
+    }
+    return true;
+}
+
+enum status feed_create(struct hub *hub, const struct feed_options *options, bool is_ad_hoc,
+                        struct feed **ret_feed)
 {
     struct feed *f = hub_allocate(sizeof(*f));
+    f->hub = hub;
     f->options = options;
-    f->patterns = hub_allocate((options->params.n_items + 1) * sizeof(regex_t));
-    f->upstreams = hub_allocate((options->upstreams.n_items + 1) * sizeof(struct feed_upstream));
-    bool is_good = true;
-    for (size_t i = 0; is_good && i < options->params.n_items; i++) {
-        is_good = regcomp(&f->patterns[i], param_options(f, i)->text, REG_EXTENDED) == 0;
-        f->n_patterns += is_good;
+    f->is_ad_hoc = is_ad_hoc;
+    f->n_upstreams = options->upstreams.n_items;
+    f->upstreams = hub_allocate((f->n_upstreams + 1) * sizeof(*f->upstreams));
+    make_channel(f);
+    bool is_good = make_patterns(f);
+    for (size_t i = 0; is_good && i < f->n_upstreams; i++) {
+        is_good = make_upstream(f, i);
     }
-    for (size_t i = 0; is_good && i < options->upstreams.n_items; i++) {
-        is_good = make_upstream(f, i, &f->upstreams[i]);
+    if (is_good && !is_ad_hoc && options->runs_size > 0) {
+        f->runs = feed_runs_create(f);
     }
     if (!is_good) {
         feed_destroy(f);
@@ -112,192 +207,17 @@ void feed_destroy(struct feed *f)
     for (size_t i = 0; i < f->n_patterns; i++) {
         regfree(&f->patterns[i]);
     }
-    for (size_t i = 0; i < f->options->upstreams.n_items; i++) {
-        url_template_destroy(f->upstreams[i].url);
-        free(f->upstreams[i].param_of_name);
+    for (size_t i = 0; i < f->n_upstreams; i++) {
+        struct feed_upstream *u = &f->upstreams[i];
+        upstream_destroy(u->upstream);
+        request_template_destroy(u->request);
+        shape_destroy(u->shape);
+        free(u->sources);
+        free(u->needs);
     }
+    feed_runs_destroy(f->runs);
     free(f->patterns);
     free(f->upstreams);
+    free(f->channel);
     free(f);
-}
-
-const struct feed_options *feed_options(const struct feed *f)
-{
-    return f->options;
-}
-
-struct feed_stats *feed_stats(struct feed *f)
-{
-    return &f->stats;
-}
-
-/* --- binding --- */
-
-/* Decodes the value to the end of the instance's text, with a NUL behind it for regexec. */
-static enum status bind_param(struct feed_instance *in, size_t index, struct str value,
-                              struct buf *why)
-{
-    const struct config_pair *param = param_options(in->feed, index);
-    if (value.len == 0) {
-        buf_printf(why, "params.%s is missing, expected text that matches %s", param->name,
-                   param->text);
-        return STATUS_INVALID;
-    }
-    size_t start = in->text.len;
-    enum status status = json_decode_string(value, &in->text);
-    size_t len = in->text.len - start;
-    buf_append_char(&in->text, '\0');
-    bool fits = status == STATUS_OK && !buf_failed(&in->text) && len <= FEED_PARAM_MAX_BYTES &&
-                !memchr(in->text.ptr + start, 0, len) &&
-                matches_whole(&in->feed->patterns[index], in->text.ptr + start, len);
-    if (!fits) {
-        buf_printf(why, "params.%s: %.*s does not match %s", param->name,
-                   (int)(value.len < 100 ? value.len : 100), value.ptr, param->text);
-        return STATUS_INVALID;
-    }
-    in->values[index] = (struct str){in->text.ptr + start, len};
-    return STATUS_OK;
-}
-
-/* The key as it stands in JSON, perhaps with escapes. */
-static bool is_param_key(const struct feed *f, struct str raw_key)
-{
-    for (size_t i = 0; i < f->options->params.n_items; i++) {
-        if (json_key_is(raw_key, str_of(param_options(f, i)->name))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum status refuse_unknown_params(struct feed_instance *in, struct str params,
-                                         struct buf *why)
-{
-    struct json_walk walk = json_walk(params);
-    struct str key;
-    struct str item;
-    while (json_next_member(&walk, &key, &item)) {
-        if (!is_param_key(in->feed, key)) {
-            buf_printf(why, "params.%.*s is not a parameter of the feed %s",
-                       (int)(key.len < 100 ? key.len : 100), key.ptr, in->feed->options->name);
-            return STATUS_INVALID;
-        }
-    }
-    return STATUS_OK;
-}
-
-static enum status bind_values(struct feed_instance *in, struct str params, struct buf *why)
-{
-    if (params.len > 0 && json_kind(params) != JSON_KIND_OBJECT) {
-        buf_literal(why, "params is not an object of strings");
-        return STATUS_INVALID;
-    }
-    size_t n = in->feed->options->params.n_items;
-    struct json_field *fields = hub_allocate((n + 1) * sizeof(*fields));
-    for (size_t i = 0; i < n; i++) {
-        fields[i].name = str_of(param_options(in->feed, i)->name);
-    }
-    enum status status = STATUS_OK;
-    if (params.len > 0 && json_read_object(params, fields, n, NULL) != STATUS_OK) {
-        buf_literal(why, "params names a parameter twice");
-        status = STATUS_INVALID;
-    }
-    for (size_t i = 0; status == STATUS_OK && i < n; i++) {
-        status = bind_param(in, i, fields[i].value, why);
-    }
-    free(fields);
-    return status == STATUS_OK ? refuse_unknown_params(in, params, why) : status;
-}
-
-static void write_params(struct feed_instance *in)
-{
-    buf_append_char(&in->params, '{');
-    for (size_t i = 0; i < in->feed->options->params.n_items; i++) {
-        buf_append(&in->params, i > 0 ? STR(",") : STR_EMPTY);
-        json_append_string(&in->params, str_of(param_options(in->feed, i)->name));
-        buf_append_char(&in->params, ':');
-        json_append_string(&in->params, in->values[i]);
-    }
-    buf_append_char(&in->params, '}');
-}
-
-static void write_channel(struct feed_instance *in)
-{
-    struct str rest = str_of(in->feed->options->channel);
-    struct str piece;
-    bool is_name;
-    size_t index;
-    while (channel_template_next(&rest, &piece, &is_name)) {
-        if (!is_name) {
-            buf_append(&in->channel, piece);
-        } else if (find_param(in->feed, piece, &index)) {
-            buf_append(&in->channel, in->values[index]);
-        }
-    }
-}
-
-enum status feed_bind(struct feed *feed, struct str params, struct feed_instance **ret_instance,
-                      struct buf *why)
-{
-    struct feed_instance *in = hub_allocate(sizeof(*in));
-    size_t n = feed->options->params.n_items;
-    in->feed = feed;
-    in->values = hub_allocate((n + 1) * sizeof(struct str));
-    buf_init(&in->text, n * (FEED_PARAM_MAX_BYTES + 2) + 1);
-    buf_init(&in->params, n * (FEED_PARAM_MAX_BYTES * 6 + CHANNEL_MAX_BYTES) + 8);
-    buf_init(&in->channel, CHANNEL_MAX_BYTES);
-    enum status status = buf_reserve(&in->text, n * (FEED_PARAM_MAX_BYTES + 2)); /* never moves */
-    if (status == STATUS_OK) {
-        status = bind_values(in, params, why);
-    }
-    if (status == STATUS_OK) {
-        write_params(in);
-        write_channel(in);
-        status = buf_failed(&in->params) || buf_failed(&in->channel) ? STATUS_INVALID : STATUS_OK;
-    }
-    if (status != STATUS_OK) {
-        feed_instance_destroy(in);
-        return status;
-    }
-    *ret_instance = in;
-    return STATUS_OK;
-}
-
-void feed_instance_destroy(struct feed_instance *in)
-{
-    if (in) {
-        free(in->values);
-        buf_release(&in->text);
-        buf_release(&in->params);
-        buf_release(&in->channel);
-        free(in);
-    }
-}
-
-struct feed *feed_instance_feed(const struct feed_instance *in)
-{
-    return in->feed;
-}
-
-struct str feed_instance_params(const struct feed_instance *in)
-{
-    return buf_str(&in->params);
-}
-
-struct str feed_instance_channel(const struct feed_instance *in)
-{
-    return buf_str(&in->channel);
-}
-
-enum status feed_instance_url(const struct feed_instance *in, size_t index, struct buf *out)
-{
-    const struct feed_upstream *upstream = &in->feed->upstreams[index];
-    size_t n = url_template_n_names(upstream->url);
-    struct str *values = hub_allocate((n + 1) * sizeof(*values));
-    for (size_t i = 0; i < n; i++) {
-        values[i] = in->values[upstream->param_of_name[i]];
-    }
-    enum status status = url_template_expand(upstream->url, values, out);
-    free(values);
-    return status;
 }

@@ -1,35 +1,67 @@
-/* A feed made ready from its options: patterns compiled, URLs parsed; and an instance of it: the
- * feed with one set of parameter values. */
+/* A feed made ready from its options: patterns compiled, requests parsed, shapes made, what needs
+ * what resolved; and the upstreams behind it. */
 #ifndef BELFRY_HUB_FEED_H
 #define BELFRY_HUB_FEED_H
 
-#include "base/buf.h"
+#include <regex.h>
+
 #include "hub/feed_options.h"
 #include "hub/hub.h"
-#include "upstreams/url_template.h"
+#include "hub/shape.h"
+#include "upstreams/request_template.h"
 
-struct feed;
-struct feed_instance;
+/* Where the value of a place in a request comes from. */
+struct feed_source {
+    bool is_param;
+    size_t index;      /* of the parameter, or of the upstream */
+    struct str member; /* "id.first" of "{user.id.first}" */
+};
 
-#define FEED_PARAM_MAX_BYTES 256
+struct feed_upstream {
+    const struct feed_upstream_options *options;
+    struct request_template *request;
+    struct feed_source *sources; /* one per name of the request */
+    size_t *needs;               /* indices of upstreams */
+    size_t n_needs;
+    struct shape *shape; /* or NULL */
+    struct upstream *upstream;
+};
 
-/* The options have been checked; STATUS_INVALID all the same when they do not hold. */
-enum status feed_create(const struct feed_options *options, struct feed **ret_feed) MUST_CHECK;
-/* Accepts NULL. */
+/* A piece of the channel's template. */
+struct feed_channel_piece {
+    struct str text; /* of the template; where it is no parameter */
+    bool is_param;
+    size_t param;
+};
+
+struct feed {
+    struct hub *hub;
+    const struct feed_options *options;
+    bool is_ad_hoc; /* of a caller: there is no memory of it, and its hosts are guarded */
+    struct feed_stats stats;
+    regex_t *patterns; /* one per parameter */
+    size_t n_patterns;
+    struct feed_upstream *upstreams;
+    size_t n_upstreams;
+    bool has_needs;
+    struct feed_channel_piece *channel;
+    size_t n_channel_pieces;
+    bool is_told_by_channel; /* the channel's name tells all parameters */
+    struct feed_runs *runs;  /* feed_runs.h; NULL: none are kept */
+};
+
+/* The options have been checked and outlive the feed; STATUS_INVALID all the same when they do not
+ * hold. */
+enum status feed_create(struct hub *hub, const struct feed_options *options, bool is_ad_hoc,
+                        struct feed **ret_feed) MUST_CHECK;
+/* No run of it may be under way. Accepts NULL. */
 void feed_destroy(struct feed *feed);
-const struct feed_options *feed_options(const struct feed *feed);
-struct feed_stats *feed_stats(struct feed *feed);
 
-/* params: checked JSON, an object of strings; or empty. STATUS_INVALID: why is filled in. */
-enum status feed_bind(struct feed *feed, struct str params, struct feed_instance **ret_instance,
-                      struct buf *why) MUST_CHECK;
-void feed_instance_destroy(struct feed_instance *instance);
-struct feed *feed_instance_feed(const struct feed_instance *instance);
-/* {"city":"bilbao"} in the order of the options: the same for the same values. */
-struct str feed_instance_params(const struct feed_instance *instance);
-struct str feed_instance_channel(const struct feed_instance *instance);
-/* Appends the URL for upstream index. STATUS_INVALID: a value may not stand in it. */
-enum status feed_instance_url(const struct feed_instance *instance, size_t index,
-                              struct buf *out) MUST_CHECK;
+struct str feed_name(const struct feed *feed);
+const struct config_pair *feed_param(const struct feed *feed, size_t index);
+size_t feed_n_params(const struct feed *feed);
+bool feed_find_param(const struct feed *feed, struct str name, size_t *ret_index);
+/* How old a snapshot may be when somebody comes for it; 0: any. */
+int64_t feed_max_age_ms(const struct feed *feed);
 
 #endif

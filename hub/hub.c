@@ -127,6 +127,8 @@ enum status hub_create(const struct hub_options *options, struct hub **ret_hub)
     hub->deadlines = options->deadlines;
     hub->storage = options->storage;
     hub->fetch_pool = options->fetch_pool;
+    hub->guarded_pool = options->guarded_pool;
+    hub->guard = options->guard;
     hub->client_options = options->client;
     hub->channel_options = options->channel;
     hub->feeds_options = options->feeds;
@@ -173,6 +175,7 @@ void hub_destroy(struct hub *hub)
 void hub_stop(struct hub *hub)
 {
     hub->is_stopping = true;
+    hub_stop_feeds(hub);
     trim_stop(&hub->trim);
     webhooks_stop(hub->webhooks);
     hub_proxies_stop(hub->proxies);
@@ -243,6 +246,11 @@ void hub_stats(struct hub *hub, struct hub_stats *ret_stats)
         .n_subscriptions = hub->n_subscriptions,
         .n_channels = hub->n_channels,
         .n_refreshes = hub->n_refreshes,
+        .n_feed_instances = HASH_COUNT(hub->feed_table.instances),
+        .feed_memory_bytes = hub->feed_table.n_bytes,
+        .n_feed_evicted = hub->feed_table.n_evicted,
+        .n_watched = hub->feed_table.n_watched,
+        .n_watch_refused = hub->feed_table.n_watch_refused,
         .n_publications = hub->n_publications,
         .n_slow = hub->n_slow,
         .n_users = HASH_COUNT(hub->users) + (hub->n_anonymous > 0),
@@ -275,6 +283,11 @@ size_t hub_n_clients(const struct hub *hub)
 const char *hub_version(const struct hub *hub)
 {
     return hub->version;
+}
+
+struct fetch_pool *hub_guarded_pool(const struct hub *hub)
+{
+    return hub->guarded_pool;
 }
 
 const struct client_options *hub_client_options(const struct hub *hub)

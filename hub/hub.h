@@ -20,6 +20,7 @@
 #include "hub/webhooks.h"
 #include "storage/storage.h"
 #include "upstreams/fetch.h"
+#include "upstreams/upstream.h"
 
 struct hub;
 
@@ -27,7 +28,9 @@ struct hub_options {
     struct loop *loop;
     struct deadlines *deadlines;
     struct storage *storage;
-    struct fetch_pool *fetch_pool;   /* of the feeds */
+    struct fetch_pool *fetch_pool;     /* of the feeds */
+    struct fetch_pool *guarded_pool;   /* of what callers name */
+    const struct address_guard *guard; /* upstreams.allow_hosts */
     struct fetch_pool *backend_pool; /* of proxies, webhooks and keys: a slow backend shall not hold
                                         up feeds, nor slow upstreams the clients */
     const struct client_options *client; /* all options outlive the hub */
@@ -130,23 +133,42 @@ void hub_channels(struct hub *hub, struct str pattern, channels_fn each, void *a
 /* --- feeds --- */
 
 enum feed_outcome {
-    FEED_FRESH,
-    FEED_STALE, /* failed: the last good value stands in */
+    FEED_FRESH,  /* answered now, or 304: as it was */
+    FEED_CACHED, /* not asked: its last answer is still good (respect_cache) */
+    FEED_STALE,  /* failed: the last good value stands in */
     FEED_TIMEOUT,
     FEED_HTTP_ERROR,
+    FEED_DNS_ERROR,
     FEED_CONNECT_ERROR,
-    FEED_INVALID_JSON,
+    FEED_TLS_ERROR,
     FEED_TOO_LARGE,
+    FEED_INVALID_JSON, /* or nothing lies at `select` */
+    FEED_REFUSED,      /* a redirect to, or an address, that is not allowed */
+    FEED_OVERLOADED,
+    FEED_RATE_LIMITED, /* by our own limit; or not asked because of its Retry-After */
+    FEED_BREAKER_OPEN,
+    FEED_SKIPPED, /* what it needs has no value, or one that may not stand in its request */
+    N_FEED_OUTCOMES,
 };
+/* "fresh", "cached", "stale", "timeout", "http_error", "dns_error", "connect_error", "tls_error",
+ * "too_large", "invalid_json", "refused", "overloaded", "rate_limited", "breaker_open", "skipped"
+ */
 const char *feed_outcome_name(enum feed_outcome outcome);
 
 struct feed_upstream_result {
     struct str name;
     enum feed_outcome outcome;
     enum feed_outcome failure; /* with FEED_STALE: why it is */
-    int http_status;           /* 0: no answer came */
+    int http_status;           /* 0: no answer came; 304: as it was */
     int64_t duration_us;
-    struct str error; /* words for a failure, or empty */
+    int64_t queue_us; /* waiting for a place or the rate */
+    int64_t dns_us;   /* these three: 0 on a kept connection, or where nothing was sent */
+    int64_t connect_us;
+    int64_t first_byte_us;
+    int64_t n_bytes;     /* of the body, on the wire */
+    unsigned n_attempts; /* requests that were sent */
+    int64_t age_ms;      /* of the value in the document; -1: it has none */
+    struct str error;    /* words for a failure, or empty */
 };
 
 struct feed_result {
@@ -154,10 +176,12 @@ struct feed_result {
     struct str params; /* canonical JSON */
     struct str channel;
     struct str data; /* the snapshot: JSON on one line */
-    int64_t time_ms; /* wall clock of the snapshot */
+    struct str etag; /* of it, with its quotes; of hub_feed_get() and hub_feed_refresh() */
+    int64_t time_ms; /* wall clock of the refresh that found it so, the last one */
     struct storage_position
-        position; /* of its publication; offset 0: the channel keeps no history */
-    bool is_changed;
+        position;    /* of its publication; offset 0: none, or the channel keeps no history */
+    bool is_changed; /* it differs from the one before */
+    bool is_held;    /* its publication waits for min_interval */
     bool is_completed;
     const struct feed_upstream_result *upstreams; /* of a refresh; in the configured order */
     size_t n_upstreams;
@@ -165,33 +189,79 @@ struct feed_result {
                            leaves in it is there for the next ones. The hub does not look at it */
 };
 
-/* detail: for a refusal, what was wrong and what was expected; "" otherwise. STATUS_NOT_FOUND: no
- * such feed; STATUS_NOT_AVAILABLE: nothing is kept yet (hub_feed_get); STATUS_INVALID: parameters;
- * STATUS_OVERLOADED; STATUS_CLOSED: shutting down; STATUS_IO: the snapshot could not be stored, and
- * was not pushed. */
+/* detail: for a refusal or a failure, what was wrong and what was expected; "" otherwise.
+ * STATUS_NOT_FOUND: no such feed; STATUS_NOT_AVAILABLE: nothing is kept yet (hub_feed_get);
+ * STATUS_INVALID: parameters; STATUS_UPSTREAM_FAILED, STATUS_UPSTREAM_TIMEOUT: a required upstream
+ * has no value; STATUS_OVERLOADED; STATUS_CLOSED: shutting down; STATUS_IO: the snapshot could not
+ * be stored, and was not pushed. */
 typedef void (*feed_done_fn)(void *arg, enum status status, const char *detail,
                              const struct feed_result *result);
 /* params: a checked JSON object of strings, or empty. Who asks for the same feed and parameters
  * during a run shares it. */
 void hub_feed_refresh(struct hub *hub, struct str feed, struct str params, feed_done_fn done,
                       void *arg);
-/* What the last refresh left; nothing is fetched. */
+/* What the last refresh left; nothing is fetched - but when it is older than max_age a refresh is
+ * started, for who comes next. */
 void hub_feed_get(struct hub *hub, struct str feed, struct str params, feed_done_fn done,
                   void *arg);
+/* The upstreams of a feed have changed, says one of them: the instances of the feed with these
+ * parameters (empty: all that are watched) are refreshed, at most once at a time, and once more
+ * when it is said during a run. done: result is NULL; STATUS_OK when that has begun. */
+void hub_feed_changed(struct hub *hub, struct str feed, struct str params, feed_done_fn done,
+                      void *arg);
+/* NULL: there is none of that name. */
+const struct feed_options *hub_feed_options(struct hub *hub, struct str feed);
+/* Appends the channel of a feed with these parameters. As above: STATUS_NOT_FOUND, STATUS_INVALID,
+ * with why filled in. */
+enum status hub_feed_channel(struct hub *hub, struct str feed, struct str params, struct buf *out,
+                             struct buf *why) MUST_CHECK;
+
+/* Forgets snapshots, values and conditions: of these parameters, or (params empty: a text of
+ * length 0) of all. Runs are kept. */
+typedef void (*feed_purge_fn)(void *arg, enum status status, const char *detail,
+                              uint64_t n_forgotten);
+void hub_feed_purge(struct hub *hub, struct str feed, struct str params, feed_purge_fn done,
+                    void *arg);
+
+/* The last runs, newest first. params empty: of all parameters. */
+struct feed_runs_request {
+    struct str feed;
+    struct str params;
+    size_t limit; /* > 0 */
+};
+struct storage_runs_read; /* its runs' texts are JSON: docs/api.md, feed_runs */
+typedef void (*feed_runs_fn)(void *arg, enum status status, const char *detail,
+                             const struct storage_runs_read *read);
+void hub_feed_runs(struct hub *hub, const struct feed_runs_request *request, feed_runs_fn done,
+                   void *arg);
+
+/* Fetches what the caller names: request is the checked JSON object of POST /api/fanout. Only to
+ * upstreams.allow_hosts. With a channel the document is published there. STATUS_INVALID: detail
+ * says what is wrong; result->feed, params are empty. */
+void hub_fanout(struct hub *hub, struct str request, feed_done_fn done, void *arg);
 
 struct feed_stats {
     uint64_t n_refreshes;  /* runs */
     uint64_t n_shared;     /* callers that joined a run */
-    uint64_t n_changed;    /* runs that pushed */
+    uint64_t n_changed;    /* runs that found something new */
     uint64_t n_incomplete; /* runs with an upstream that failed */
-    uint64_t n_failed;     /* runs that could not be stored or were given up */
-    int64_t last_time_ms;  /* wall clock; 0: never */
+    uint64_t n_failed;     /* runs that could not be stored or were given up, or without a required
+                              upstream */
+    uint64_t n_scheduled;  /* runs that nobody asked for */
+    uint64_t n_not_modified; /* answers that were 304 */
+    int64_t last_time_ms;    /* wall clock; 0: never */
     int64_t last_duration_us;
     size_t n_running;
+    size_t n_watched; /* instances that are refreshed by themselves */
 };
 typedef void (*feeds_fn)(void *arg, const struct feed_options *options,
                          const struct feed_stats *stats);
 void hub_feeds(struct hub *hub, feeds_fn each, void *arg);
+/* The upstreams of one feed, in the configured order. */
+typedef void (*feed_upstream_fn)(void *arg, const struct feed_upstream_options *options,
+                                 const struct upstream_stats *stats);
+void hub_feed_upstreams(struct hub *hub, const struct feed_options *feed, feed_upstream_fn each,
+                        void *arg);
 
 /* --- what backends do to clients --- */
 
@@ -233,7 +303,12 @@ struct hub_stats {
     size_t n_subscriptions;
     size_t n_channels;
     size_t n_refreshes;
-    uint64_t n_publications; /* accepted */
+    size_t n_feed_instances;  /* feeds with their parameters, in memory */
+    size_t feed_memory_bytes; /* of their snapshots and values */
+    uint64_t n_feed_evicted;  /* forgotten there for memory_max_size: the storage has them */
+    size_t n_watched;         /* of upstreams.max_watched */
+    uint64_t n_watch_refused; /* channels that are watched but not refreshed for it */
+    uint64_t n_publications;  /* accepted */
     struct fan_out_stats fan_out;
     struct webhooks_stats webhooks;
     uint64_t n_slow;               /* clients disconnected with 3008 */
@@ -262,6 +337,8 @@ typedef void (*hub_proxy_fn)(void *arg, const char *name, const struct proxy_sta
 void hub_proxies(struct hub *hub, hub_proxy_fn each, void *arg);
 size_t hub_n_clients(const struct hub *hub);
 const char *hub_version(const struct hub *hub);
+/* For what callers name: only to upstreams.allow_hosts. */
+struct fetch_pool *hub_guarded_pool(const struct hub *hub);
 /* Its id, new with every start. */
 const char *hub_node(const struct hub *hub);
 const struct client_options *hub_client_options(const struct hub *hub);

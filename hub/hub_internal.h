@@ -6,7 +6,7 @@
 #include "hub/channel_memory.h"
 #include "hub/client.h"
 #include "hub/fan_out.h"
-#include "hub/feed.h"
+#include "hub/feed_instance.h"
 #include "hub/hub.h"
 #include "hub/hub_proxies.h"
 #include "hub/position_check.h"
@@ -21,6 +21,8 @@ struct hub {
     struct deadlines *deadlines;
     struct storage *storage;
     struct fetch_pool *fetch_pool;
+    struct fetch_pool *guarded_pool;
+    const struct address_guard *guard;
     const struct client_options *client_options;
     const struct channel_options *channel_options;
     const struct config_list *feeds_options;
@@ -51,8 +53,10 @@ struct hub {
     struct channel_memory memory;
     struct position_check position_check;
     struct feed **feeds; /* as configured */
+    struct deadlines *upstream_deadlines; /* with a finer tick: for second copies and retries */
     size_t n_feeds;
-    struct refresh *refreshes; /* under way: a hash by feed and parameters */
+    struct feed_table feed_table;
+    struct refresh *refreshes; /* under way: a list */
     size_t n_refreshes;
     size_t n_operations; /* publications and reads under way */
 
@@ -87,6 +91,8 @@ static inline bool hub_tells(const struct hub *hub, enum webhook_event event)
 
 /* The feeds' part of hub_create, hub_destroy. */
 enum status hub_create_feeds(struct hub *hub) MUST_CHECK;
+/* Nothing is refreshed by itself any more. */
+void hub_stop_feeds(struct hub *hub);
 void hub_destroy_feeds(struct hub *hub);
 
 #endif

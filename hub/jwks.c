@@ -147,7 +147,7 @@ static void on_fetched(void *arg, const struct fetch_result *result)
         take_set(jwks, result->body);
     } else {
         log_warn("token", "jwks_not_fetched", log_s("outcome", fetch_outcome_name(result->outcome)),
-                 log_i("status", result->http_status), log_s("error", result->error));
+                 log_i("status", result->head.http_status), log_s("error", result->error));
     }
     wake_all(jwks);
 }

@@ -144,11 +144,11 @@ static struct proxy_answer answer_of(struct proxy *proxy, enum proxy_event event
 {
     bool is_whole = result->outcome == FETCH_OK || result->outcome == FETCH_HTTP_ERROR;
     if (!is_whole) {
-        struct problem problem = {.what = result->error, .http_status = result->http_status};
+        struct problem problem = {.what = result->error, .http_status = result->head.http_status};
         return fail(proxy, event, &problem);
     }
-    if (result->http_status != 200) {
-        return answer_of_status(proxy, event, result->http_status);
+    if (result->head.http_status != 200) {
+        return answer_of_status(proxy, event, result->head.http_status);
     }
     return answer_of_body(proxy, event, result->body, reading);
 }
@@ -200,7 +200,7 @@ static enum status start_fetch(struct proxy_call *call, struct str body, struct 
     struct fetch_spec spec = {.url = options->endpoint,
                               .timeout_ms = options->timeout_ms,
                               .max_bytes = (size_t)options->max_reply_size,
-                              .is_post = true,
+                              .method = FETCH_POST,
                               .body = body,
                               .headers = headers,
                               .n_headers = n_headers};

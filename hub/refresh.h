@@ -3,19 +3,36 @@
 #ifndef BELFRY_HUB_REFRESH_H
 #define BELFRY_HUB_REFRESH_H
 
-#include "hub/feed.h"
+#include "hub/feed_instance.h"
 #include "hub/hub.h"
 
 struct refresh;
 
-/* Joins the run of the same feed and parameters, or starts one. Takes the instance; ns: of its
- * channel. done() comes later, exactly once. */
-void refresh_join(struct hub *hub, struct feed_instance *instance,
-                  const struct namespace_options *ns, feed_done_fn done, void *arg);
+/* Who wanted it. */
+enum refresh_trigger {
+    REFRESH_BY_CALLER,
+    REFRESH_BY_SCHEDULE,
+    REFRESH_BY_SUBSCRIBER,
+    REFRESH_BY_READER,
+    REFRESH_BY_HOOK,
+    REFRESH_BY_HOLD, /* min_interval is over: see refresh_publish_held() */
+    N_REFRESH_TRIGGERS,
+};
 
-bool refresh_is_running(struct hub *hub, const struct feed_instance *instance);
-
-/* Gives up every run that still fetches. */
+/* May another run start? upstreams.max_refreshes. */
+bool refresh_has_room(const struct hub *hub);
+/* None may be under way, and the hub not stopping. Holds the instance. */
+struct refresh *refresh_start(struct feed_instance *in, enum refresh_trigger trigger);
+/* done() comes later, exactly once: with the answer of this run, or, when it only publishes what
+ * was held, of the next one. */
+void refresh_wait(struct refresh *r, feed_done_fn done, void *arg);
+/* Another run follows this one. */
+void refresh_again(struct refresh *r);
+/* Or does it only publish what was held? */
+bool refresh_fetches(const struct refresh *r);
+/* Starts a run that publishes what is held as it is, if there is any and no run is under way. */
+void refresh_publish_held(struct feed_instance *in);
+/* Ends every run that recalls or fetches. */
 void refresh_give_up_all(struct hub *hub);
 
 #endif

@@ -16,9 +16,11 @@
 
 enum subscribe_state {
     SUBSCRIBE_CHECKING,
-    SUBSCRIBE_VERIFYING,  /* the token */
-    SUBSCRIBE_ASKING,     /* the backend */
-    SUBSCRIBE_CHOOSING,   /* what the subscription can do */
+    SUBSCRIBE_VERIFYING, /* the token */
+    SUBSCRIBE_ASKING,    /* the backend */
+    SUBSCRIBE_CHOOSING,  /* what the subscription can do */
+    SUBSCRIBE_RECALLING, /* the last snapshot of the channel's feed */
+    SUBSCRIBE_POSITIONING,
     SUBSCRIBE_LOADING,    /* the channel's position */
     SUBSCRIBE_RECOVERING, /* from the tail, or by reading */
     SUBSCRIBE_READING,
@@ -60,8 +62,11 @@ struct subscribe {
     bool has_epoch;
 
     struct subscribe_result result;
-    bool is_in_reach;               /* was, when that was asked first */
-    bool was_read;                  /* the storage, by us or for us */
+    bool is_in_reach;           /* was, when that was asked first */
+    bool was_read;              /* the storage, by us or for us */
+    struct feed_instance *feed; /* whose channel it is, held; or NULL */
+    struct feed_load load;
+    struct publication *shown;      /* its snapshot, where nothing is recovered; own reference */
     struct publication **recovered; /* own references; or NULL */
     size_t n_recovered;
     uint64_t first_recovered; /* offset of the first one, before the filter; 0: none */
@@ -374,11 +379,48 @@ static enum status start_loading(struct subscribe *s)
     return channel_load(s->channel, loaded, s);
 }
 
+/* --- the last snapshot, where a feed publishes here --- */
+
+static void recalled(void *arg)
+{
+    struct subscribe *s = arg;
+    s->state = SUBSCRIBE_POSITIONING;
+    subscribe_step(s);
+}
+
+/* True: it is being read; recalled() steps us. */
+static bool start_recalling(struct subscribe *s)
+{
+    s->feed = feed_instance_of_channel(s->hub, channel_name(s->channel));
+    if (!s->feed || s->feed->is_known) {
+        return false;
+    }
+    s->state = SUBSCRIBE_RECALLING;
+    s->load = (struct feed_load){.done = recalled, .arg = s};
+    feed_instance_load(s->feed, &s->load);
+    return true;
+}
+
+/* Who recovers has what he had before, and what came since. */
+static void show_snapshot(struct subscribe *s)
+{
+    struct subscribe_result *r = &s->result;
+    struct publication *newest = s->feed ? feed_instance_show(s->feed) : NULL;
+    bool is_wanted =
+        newest && !r->recovered && (!s->filter || tags_filter_matches(s->filter, STR_EMPTY));
+    if (is_wanted) {
+        s->shown = publication_ref(newest);
+        r->publications = &s->shown;
+        r->n_publications = 1;
+    }
+}
+
 /* --- the end --- */
 
 static void fill_result(struct subscribe *s)
 {
     struct subscribe_result *r = &s->result;
+    show_snapshot(s);
     if (!r->positioned) {
         return;
     }
@@ -418,7 +460,7 @@ static enum status take_place(struct subscribe *s)
         .is_present = s->is_present,
         .tells_joins = s->tells_joins,
     };
-    struct publication *last = s->n_recovered > 0 ? s->recovered[s->n_recovered - 1] : NULL;
+    struct publication *last = s->n_recovered > 0 ? s->recovered[s->n_recovered - 1] : s->shown;
     subscription.has_base = s->result.delta && channel_has_base(s->channel, last);
     enum status status = STATUS_OK;
     if (s->filter || s->grant.info) {
@@ -470,6 +512,9 @@ static void answer(struct subscribe *s)
         fill_result(s);
         s->status = take_place(s);
     }
+    if (s->status == STATUS_OK && s->feed && s->feed->load_status == STATUS_OK) {
+        schedule_touch(s->feed, true);
+    }
     s->done(s->arg, s->status, s->status == STATUS_REFUSED ? &s->error : NULL,
             s->status == STATUS_OK ? &s->result : NULL);
 }
@@ -480,6 +525,10 @@ static void finish(struct subscribe *s)
         publication_unref(s->recovered[i]);
     }
     free(s->recovered);
+    publication_unref(s->shown);
+    if (s->feed) {
+        feed_instance_release(s->feed);
+    }
     tags_filter_destroy(s->filter);
     subscription_grant_release(&s->grant);
     free(s->token);
@@ -507,6 +556,11 @@ static void subscribe_step(struct subscribe *s)
         if (s->status == STATUS_OK) {
             choose_features(s);
         }
+        if (s->status == STATUS_OK && start_recalling(s)) {
+            return; /* recalled() steps us */
+        }
+        /* fall through */
+    case SUBSCRIBE_POSITIONING:
         if (s->status == STATUS_OK && s->result.positioned) {
             s->state = SUBSCRIBE_LOADING; /* loaded() steps us */
             s->status = start_loading(s);
@@ -519,6 +573,7 @@ static void subscribe_step(struct subscribe *s)
         return;
     case SUBSCRIBE_VERIFYING:
     case SUBSCRIBE_ASKING:
+    case SUBSCRIBE_RECALLING:
     case SUBSCRIBE_LOADING:
     case SUBSCRIBE_READING: return;
     case SUBSCRIBE_RECOVERING:

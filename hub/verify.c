@@ -12,6 +12,7 @@
 struct verify {
     struct hub *hub;
     enum token_kind kind;
+    bool is_one_of_two;
     bool has_waited; /* once is enough: a key that has not come then is not there */
     verify_done_fn done;
     void *arg;
@@ -26,14 +27,16 @@ struct verify {
 struct refusal {
     enum token_kind kind;
     const char *why;
-    struct str channel, user; /* empty where they are not known */
-    const struct client *client;
+    struct str channel, user;    /* empty where they are not known */
+    const struct client *client; /* NULL: none */
 };
 
 static void write_refusal(const struct refusal *r, const struct log_limit *limit)
 {
-    char uuid[RNG_UUID_SIZE];
-    client_id(r->client, uuid);
+    char uuid[RNG_UUID_SIZE] = "";
+    if (r->client) {
+        client_id(r->client, uuid);
+    }
     if (r->kind == TOKEN_CONNECTION) {
         log_info("client", "token_refused", log_s("kind", "connection"), log_s("why", r->why),
                  log_str("user", r->user), log_s("client", uuid),
@@ -81,12 +84,14 @@ static void log_outcome(const struct verify *v, enum status status, const char *
     const struct refusal refusal = {.kind = v->kind,
                                     .why = why,
                                     .channel = {v->bytes + v->token_len, v->channel_len},
-                                    .user = client_user(v->client),
+                                    .user = v->client ? client_user(v->client) : STR_EMPTY,
                                     .client = v->client};
     int64_t expires_at =
         v->kind == TOKEN_CONNECTION ? claims->expires_at : claims->grant.expires_at;
     if (status == STATUS_UNAUTHORIZED) {
-        log_unsigned(&refusal);
+        if (!v->is_one_of_two) {
+            log_unsigned(&refusal);
+        }
     } else if (status == STATUS_EXPIRED) {
         log_signed(&refusal);
     } else if (status == STATUS_OK && expiry_is_over(expires_at)) {
@@ -139,6 +144,7 @@ void verify_start(struct hub *hub, const struct verify_request *request, verify_
     v->hub = hub;
     v->kind = request->kind;
     v->client = request->client;
+    v->is_one_of_two = request->is_one_of_two;
     v->done = done;
     v->arg = arg;
     v->step = (struct deferred){.fn = verify_step, .arg = v};

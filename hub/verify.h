@@ -9,8 +9,11 @@
 struct verify_request {
     enum token_kind kind;
     struct str token;
-    struct client *client; /* who brings it; stays until done(): client_call_begins() */
+    struct client *client; /* who brings it; stays until done(): client_call_begins(). NULL: a
+                              request that is not of a client */
     struct str channel;    /* of a subscription */
+    bool is_one_of_two;    /* the other kind is tried where it is not of this one: a refusal is not
+                              logged */
 };
 /* STATUS_OK: what is taken out of claims belongs to the callee; the rest is released after the
  * call. Otherwise STATUS_EXPIRED, STATUS_UNAUTHORIZED (the log says why) or STATUS_CONNECT: the

@@ -296,7 +296,7 @@ static void start_read(struct webhook_endpoint *e)
 static bool is_acknowledged(const struct fetch_result *result)
 {
     return result->outcome == FETCH_OK ||
-           (result->outcome == FETCH_TOO_LARGE && result->http_status / 100 == 2);
+           (result->outcome == FETCH_TOO_LARGE && result->head.http_status / 100 == 2);
 }
 
 static void on_answer(void *arg, const struct fetch_result *result)
@@ -304,7 +304,7 @@ static void on_answer(void *arg, const struct fetch_result *result)
     struct webhook_endpoint *e = arg;
     e->fetch = NULL;
     if (!is_acknowledged(result)) {
-        request_failed(e, result->http_status,
+        request_failed(e, result->head.http_status,
                        result->error[0] ? result->error : fetch_outcome_name(result->outcome));
         return;
     }
@@ -319,7 +319,7 @@ static enum status send_with(struct webhook_endpoint *e, const struct str *heade
     struct fetch_spec spec = {.url = e->options->endpoint,
                               .timeout_ms = e->options->timeout_ms,
                               .max_bytes = ANSWER_MAX_BYTES,
-                              .is_post = true,
+                              .method = FETCH_POST,
                               .body = buf_str(&e->batch),
                               .headers = headers,
                               .n_headers = n_headers};

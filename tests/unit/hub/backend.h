@@ -18,6 +18,7 @@ struct backend_peer {
     struct backend_peer *next;
     struct backend_peer *prev;
     struct buf in;
+    bool is_hanging;
     uv_write_t write;
     char input[4096];
 };
@@ -33,8 +34,11 @@ struct backend {
     /* How it answers; may be changed between requests. */
     int status;
     const char *answer;
-    bool hangs;
+    const char *headers; /* further lines, each with its end; or NULL */
+    bool hangs;          /* until backend_release() */
     bool resets;
+    void (*on_request)(struct backend *b); /* before each answer: may change the above; or NULL */
+    void *arg;                             /* of its owner */
 };
 
 static inline void backend_require(bool condition, const char *words)
@@ -79,8 +83,8 @@ static inline void backend_answer(struct backend_peer *peer)
     buf_clear(&b->out);
     buf_printf(&b->out,
                "HTTP/1.1 %d Any\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n"
-               "Connection: close\r\n\r\n",
-               b->status, strlen(b->answer));
+               "%sConnection: close\r\n\r\n",
+               b->status, strlen(b->answer), b->headers ? b->headers : "");
     buf_append(&b->out, str_of(b->answer));
     uv_buf_t bytes = uv_buf_init(b->out.ptr, (unsigned)b->out.len);
     (void)uv_write(&peer->write, (uv_stream_t *)&peer->tcp, &bytes, 1, backend_on_written);
@@ -109,6 +113,10 @@ static inline void backend_take(struct backend_peer *peer, const char *body)
     backend_require(b->request != NULL, "no memory");
     b->body = b->request + (body - peer->in.ptr);
     b->n_requests++;
+    if (b->on_request) {
+        b->on_request(b);
+    }
+    peer->is_hanging = b->hangs;
     if (b->resets) {
         backend_close_peer(peer);
     } else if (!b->hangs) {
@@ -152,6 +160,19 @@ static inline void backend_on_connection(uv_stream_t *listener, int status)
     (void)uv_tcp_init(listener->loop, &peer->tcp);
     backend_require(uv_accept(listener, (uv_stream_t *)&peer->tcp) == 0, "not accepted");
     (void)uv_read_start((uv_stream_t *)&peer->tcp, backend_give_room, backend_on_read);
+}
+
+/* Answers those that hang, as it would answer now. */
+static inline void backend_release(struct backend *b)
+{
+    struct backend_peer *next;
+    for (struct backend_peer *peer = b->peers; peer; peer = next) {
+        next = peer->next;
+        if (peer->is_hanging) {
+            peer->is_hanging = false;
+            backend_answer(peer);
+        }
+    }
 }
 
 /* Answers status 200 and "{}" until it is told otherwise. port 0: a free one. */

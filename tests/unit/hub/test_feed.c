@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Feeds: what can be said against their options, and how callers' parameters are bound. */
-#include "hub/feed.h"
+#include "hub/feed_params.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,10 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/hub/world.h"
+
 struct fixture {
+    struct world *world;
     struct feed_options options;
     struct feed *feed;
 };
@@ -33,7 +36,8 @@ static int setup(void **state)
               "\"upstreams\":[{\"name\":\"a\",\"url\":\"http://h/{city}?l={lang}&c={city}\"},"
               "{\"name\":\"b\",\"url\":\"http://h/b\",\"select\":\"/items\"}]}",
               &f.options);
-    assert_int_equal(feed_create(&f.options, &f.feed), STATUS_OK);
+    f.world = world_create(&(struct world_options){.client = NULL});
+    assert_int_equal(feed_create(f.world->hub, &f.options, false, &f.feed), STATUS_OK);
     *state = &f;
     return 0;
 }
@@ -42,19 +46,20 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
     feed_destroy(f->feed);
+    world_destroy(f->world);
     config_release(&feed_options_shape, &f->options);
     return 0;
 }
 
-static struct feed_instance *bind_good(struct fixture *f, const char *params)
+static struct feed_params bind_good(const struct feed *feed, const char *params)
 {
     struct buf why;
     buf_init(&why, 1024);
-    struct feed_instance *instance = NULL;
-    assert_int_equal(feed_bind(f->feed, str_of(params), &instance, &why), STATUS_OK);
+    struct feed_params bound;
+    assert_int_equal(feed_params_read(feed, str_of(params), &bound, &why), STATUS_OK);
     assert_int_equal(why.len, 0);
     buf_release(&why);
-    return instance;
+    return bound;
 }
 
 static void check_str(struct str found, const char *expected)
@@ -66,11 +71,10 @@ static void check_str(struct str found, const char *expected)
 static void check_bound(struct fixture *f, const char *params, const char *canonical,
                         const char *channel)
 {
-    struct feed_instance *instance = bind_good(f, params);
-    check_str(feed_instance_params(instance), canonical);
-    check_str(feed_instance_channel(instance), channel);
-    assert_ptr_equal(feed_instance_feed(instance), f->feed);
-    feed_instance_destroy(instance);
+    struct feed_params bound = bind_good(f->feed, params);
+    check_str(buf_str(&bound.json), canonical);
+    check_str(buf_str(&bound.channel), channel);
+    feed_params_release(&bound);
 }
 
 /* words: what the explanation must contain. */
@@ -78,9 +82,9 @@ static void check_refused(struct fixture *f, struct str params, const char *word
 {
     struct buf why;
     buf_init(&why, 1024);
-    struct feed_instance *instance = NULL;
-    assert_int_equal(feed_bind(f->feed, params, &instance, &why), STATUS_INVALID);
-    assert_null(instance);
+    struct feed_params bound;
+    assert_int_equal(feed_params_read(f->feed, params, &bound, &why), STATUS_INVALID);
+    feed_params_release(&bound);
     buf_append_char(&why, '\0');
     assert_false(buf_failed(&why));
     if (!strstr(why.ptr, words)) {
@@ -135,9 +139,10 @@ static void values_have_a_limit(void **state)
         memset(at, 'e', lengths[i]);
         memcpy(at + lengths[i], "\"}", 3);
         if (lengths[i] <= FEED_PARAM_MAX_BYTES) {
-            struct feed_instance *instance = bind_good(*state, params);
-            assert_int_equal(feed_instance_params(instance).len, strlen(params));
-            feed_instance_destroy(instance);
+            const struct fixture *f = *state;
+            struct feed_params bound = bind_good(f->feed, params);
+            assert_int_equal(bound.json.len, strlen(params));
+            feed_params_release(&bound);
         } else {
             check_refused(*state, str_of(params), "params.lang");
         }
@@ -152,7 +157,8 @@ static void two_long_values_do_not_disturb_each_other(void **state)
     read_feed("{\"name\":\"f\",\"channel\":\"c\",\"params\":{\"a\":\"a*\",\"b\":\"b*\"},"
               "\"upstreams\":[{\"name\":\"u\",\"url\":\"http://h/{a}/{b}\"}]}",
               &f.options);
-    assert_int_equal(feed_create(&f.options, &f.feed), STATUS_OK);
+    f.world = world_create(&(struct world_options){.client = NULL});
+    assert_int_equal(feed_create(f.world->hub, &f.options, false, &f.feed), STATUS_OK);
     char params[600];
     char a[257];
     char b[257];
@@ -162,6 +168,7 @@ static void two_long_values_do_not_disturb_each_other(void **state)
     snprintf(params, sizeof(params), "{\"a\":\"%s\",\"b\":\"%s\"}", a, b);
     check_bound(&f, params, params, "c");
     feed_destroy(f.feed);
+    world_destroy(f.world);
     config_release(&feed_options_shape, &f.options);
 }
 
@@ -187,20 +194,59 @@ static void duplicates_and_other_types(void **state)
     check_refused(*state, STR("null"), "object");
 }
 
-static void urls_are_filled_in(void **state)
+/* channel: a name. canonical NULL: it is not one of the feed's. */
+static void check_match(const struct feed *feed, const char *channel, const char *canonical)
 {
-    struct feed_instance *instance = bind_good(*state, "{\"city\":\"xy\",\"lang\":\"a/b?c&d=\"}");
-    struct buf url;
-    buf_init(&url, 1000);
-    assert_int_equal(feed_instance_url(instance, 0, &url), STATUS_OK);
-    check_str(buf_str(&url), "http://h/xy?l=a%2Fb%3Fc%26d%3D&c=xy");
-    buf_clear(&url);
-    assert_int_equal(feed_instance_url(instance, 1, &url), STATUS_OK);
-    check_str(buf_str(&url), "http://h/b");
-    buf_release(&url);
-    feed_instance_destroy(instance);
-    feed_instance_destroy(NULL);
-    feed_destroy(NULL);
+    struct feed_params found;
+    assert_int_equal(feed_params_match(feed, str_of(channel), &found), canonical != NULL);
+    if (canonical) {
+        check_str(buf_str(&found.json), canonical);
+        check_str(buf_str(&found.channel), channel);
+    }
+    feed_params_release(&found);
+}
+
+static void a_channel_tells_the_parameters(void **state)
+{
+    const struct fixture *f = *state;
+    check_match(f->feed, "es:city/bilbao", "{\"city\":\"bilbao\",\"lang\":\"es\"}");
+    check_match(f->feed, ":city/x", "{\"city\":\"x\",\"lang\":\"\"}");
+    check_match(f->feed, "a:city/b:city/bilbao", "{\"city\":\"bilbao\",\"lang\":\"a:city/b\"}");
+    check_match(f->feed, "es:city/BILBAO", NULL);
+    check_match(f->feed, "es:city/", NULL);
+    check_match(f->feed, "es:town/bilbao", NULL);
+    check_match(f->feed, "", NULL);
+}
+
+static void check_matches_of(const char *channel_template, const char *channel,
+                             const char *canonical)
+{
+    struct world *w = world_create(&(struct world_options){.client = NULL});
+    struct feed_options options;
+    struct feed *feed;
+    char text[300];
+    snprintf(text, sizeof(text),
+             "{\"name\":\"f\",\"channel\":\"%s\",\"params\":{\"a\":\"[a-z]*\",\"b\":\"[0-9]+\"},"
+             "\"upstreams\":[{\"name\":\"u\",\"url\":\"http://h/\"}]}",
+             channel_template);
+    read_feed(text, &options);
+    assert_int_equal(feed_create(w->hub, &options, false, &feed), STATUS_OK);
+    check_match(feed, channel, canonical);
+    feed_destroy(feed);
+    world_destroy(w);
+    config_release(&feed_options_shape, &options);
+}
+
+static void some_channels_do_not_tell(void **state)
+{
+    (void)state;
+    check_matches_of("x:{a}-{b}", "x:n-1", "{\"a\":\"n\",\"b\":\"1\"}");
+    check_matches_of("x:{a}-{b}", "x:n-n", NULL);
+    check_matches_of("x:{a}-{b}-{a}", "x:n-1-n", "{\"a\":\"n\",\"b\":\"1\"}");
+    check_matches_of("x:{a}-{b}-{a}", "x:n-1-m", NULL);
+    check_matches_of("x:{a}{b}", "x:n1", NULL); /* could be told in several ways */
+    check_matches_of("x:{a}", "x:n", NULL);     /* without b */
+    check_matches_of("x", "x", NULL);
 }
 
 static void a_feed_without_parameters(void **state)
@@ -210,17 +256,20 @@ static void a_feed_without_parameters(void **state)
     read_feed("{\"name\":\"f\",\"channel\":\"c\",\"upstreams\":[{\"name\":\"u\",\"url\":"
               "\"http://h/\"}]}",
               &f.options);
-    assert_int_equal(feed_create(&f.options, &f.feed), STATUS_OK);
+    f.world = world_create(&(struct world_options){.client = NULL});
+    assert_int_equal(feed_create(f.world->hub, &f.options, false, &f.feed), STATUS_OK);
     check_bound(&f, "", "{}", "c");
     check_bound(&f, "{}", "{}", "c");
     check_refused(&f, STR("{\"a\":\"1\"}"), "params.a");
     feed_destroy(f.feed);
+    world_destroy(f.world);
     config_release(&feed_options_shape, &f.options);
 }
 
 static void what_does_not_hold_is_no_feed(void **state)
 {
-    (void)state;
+    const struct fixture *fixture = *state;
+    struct hub *hub = fixture->world->hub;
     struct config_pair wrong = {.name = (char *)(uintptr_t) "a", .text = (char *)(uintptr_t) "["};
     struct feed_upstream_options upstream = {.name = (char *)(uintptr_t) "u",
                                              .url = (char *)(uintptr_t) "http://h/{b}"};
@@ -229,12 +278,14 @@ static void what_does_not_hold_is_no_feed(void **state)
                                    .params = {&wrong, 1},
                                    .upstreams = {&upstream, 1}};
     struct feed *feed = NULL;
-    assert_int_equal(feed_create(&options, &feed), STATUS_INVALID);
+    assert_int_equal(feed_create(hub, &options, false, &feed), STATUS_INVALID);
     wrong.text = (char *)(uintptr_t) "x";
-    assert_int_equal(feed_create(&options, &feed), STATUS_INVALID); /* {b} is not under params */
+    assert_int_equal(feed_create(hub, &options, false, &feed),
+                     STATUS_INVALID); /* {b} is no param */
     upstream.url = (char *)(uintptr_t) "no URL";
-    assert_int_equal(feed_create(&options, &feed), STATUS_INVALID);
+    assert_int_equal(feed_create(hub, &options, false, &feed), STATUS_INVALID);
     assert_null(feed);
+    feed_destroy(NULL);
 }
 
 /* --- options --- */
@@ -293,7 +344,8 @@ int main(void)
         cmocka_unit_test(two_long_values_do_not_disturb_each_other),
         cmocka_unit_test(what_is_not_there_or_not_known),
         cmocka_unit_test(duplicates_and_other_types),
-        cmocka_unit_test(urls_are_filled_in),
+        cmocka_unit_test(a_channel_tells_the_parameters),
+        cmocka_unit_test(some_channels_do_not_tell),
         cmocka_unit_test(a_feed_without_parameters),
         cmocka_unit_test(what_does_not_hold_is_no_feed),
         cmocka_unit_test(wrong_options_are_named),

@@ -1,6 +1,6 @@
-foreach(module cache_recovery channel channel_load channel_memory channel_template client delivery delta fan_out feed history hub
-        merge namespaces outbox position_check proxy proxy_options publication publish refresh subscribe tags_filter tail
-        jwks subscription_grant token token_options webhook_options webhooks client_expiry client_publish connect control core_regressions sub_tokens)
+foreach(module cache_recovery channel channel_load channel_memory channel_template client delivery delta fan_out feed feed_options history hub
+        merge namespaces outbox position_check proxy proxy_options publication publish refresh shape subscribe tags_filter tail
+        jwks subscription_grant token token_options webhook_options webhook_signature webhooks client_expiry client_publish connect control core_regressions sub_tokens)
     belfry_unit_test(hub ${module})
 endforeach()
 

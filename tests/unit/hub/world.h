@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "hub/client.h"
 #include "hub/hub.h"
+#include "upstreams/address_guard.h"
 
 #define REQUIRE(condition)                                                                         \
     do {                                                                                           \
@@ -29,6 +30,8 @@ struct world {
     struct deadlines *deadlines;
     struct storage *storage;
     struct fetch_pool *pool;
+    struct fetch_pool *guarded_pool;
+    struct address_guard *guard;
     struct client_options client_options;
     struct channel_options channel_options;
     struct upstreams_options upstreams_options;
@@ -119,6 +122,8 @@ static inline void world_open_hub(struct world *w)
                                   .deadlines = w->deadlines,
                                   .storage = w->storage,
                                   .fetch_pool = w->pool,
+                                  .guarded_pool = w->guarded_pool,
+                                  .guard = w->guard,
                                   .backend_pool = w->pool,
                                   .client = &w->client_options,
                                   .channel = &w->channel_options,
@@ -154,6 +159,9 @@ static inline struct world *world_create(const struct world_options *options)
     struct fetch_pool_options pool = {
         .loop = w->loop, .max_concurrent = 8, .max_waiting = 8, .user_agent = "test"};
     REQUIRE(fetch_pool_create(&pool, &w->pool) == STATUS_OK);
+    w->guard = address_guard_create(&w->upstreams_options.allow_hosts);
+    pool.guard = w->guard;
+    REQUIRE(fetch_pool_create(&pool, &w->guarded_pool) == STATUS_OK);
     world_open_storage(w);
     world_open_hub(w);
     return w;
@@ -205,8 +213,10 @@ static inline void world_destroy(struct world *w)
     hub_destroy(w->hub);
     world_close_storage(w);
     fetch_pool_destroy(w->pool);
+    fetch_pool_destroy(w->guarded_pool);
     deadlines_destroy(w->deadlines);
     loop_destroy(w->loop);
+    address_guard_destroy(w->guard);
     world_release_list(&w->feeds, &feed_options_shape);
     world_release_list(&w->proxies, &named_proxy_options_shape);
     world_release_list(&w->webhooks, &webhook_options_shape);
