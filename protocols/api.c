@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "hub/publication.h"
+#include "protocols/access.h"
 #include "protocols/api_clients.h"
 #include "protocols/api_feeds.h"
 #include "protocols/api_params.h"
@@ -416,25 +417,10 @@ static const struct {
     {STR("feed_refresh"), api_feed_refresh},
     {STR("feed_get"), api_feed_get},
     {STR("feeds"), api_feeds},
+    {STR("feed_purge"), api_feed_purge},
+    {STR("feed_runs"), api_feed_runs},
+    {STR("fanout"), api_fanout},
 };
-
-static struct str key_of(const struct http_request *request)
-{
-    struct str key = http_request_header(request, HTTP_HEADER_API_KEY);
-    struct str authorization = http_request_header(request, HTTP_HEADER_AUTHORIZATION);
-    struct str scheme = STR("apikey ");
-    if (key.len == 0 && str_eq_nocase(str_head(authorization, scheme.len), scheme)) {
-        key = str_trim(str_tail(authorization, scheme.len));
-    }
-    return key;
-}
-
-static bool is_authorized(const struct http_api_options *options,
-                          const struct http_request *request)
-{
-    struct str key = str_of(options->key);
-    return options->insecure || (key.len > 0 && str_eq_secret(key_of(request), key));
-}
 
 static void call(struct hub *hub, size_t method, struct http_request *request)
 {
@@ -484,7 +470,7 @@ void api_handle(struct hub *hub, const struct http_api_options *options, struct 
         reply_text(request, 405, "Allow: POST\r\n", "the API is called with POST\n");
         return;
     }
-    if (!is_authorized(options, request)) {
+    if (!access_has_key(options, request)) {
         refuse_key(request);
         return;
     }

@@ -26,6 +26,25 @@ static void reply_json(struct http_request *request, int status, struct str body
                             .status = status, .content_type = "application/json", .body = body});
 }
 
+static int http_status_of(enum status status)
+{
+    switch (status) {
+    case STATUS_UPSTREAM_FAILED: return 502;
+    case STATUS_UPSTREAM_TIMEOUT: return 504;
+    default: return 200;
+    }
+}
+
+void api_reply_error_as(struct http_request *request, int http_status, enum status status,
+                        const char *detail)
+{
+    struct buf body;
+    buf_init(&body, 8192);
+    api_append_error(&body, status, detail);
+    reply_json(request, http_status, buf_str(&body));
+    buf_release(&body);
+}
+
 void api_reply_error(struct http_request *request, enum status status, const char *detail)
 {
     if (status == STATUS_CLOSED) {
@@ -35,11 +54,7 @@ void api_reply_error(struct http_request *request, enum status status, const cha
                                                  .body = STR("shutting down\n")});
         return;
     }
-    struct buf body;
-    buf_init(&body, 8192);
-    api_append_error(&body, status, detail);
-    reply_json(request, 200, buf_str(&body));
-    buf_release(&body);
+    api_reply_error_as(request, http_status_of(status), status, detail);
 }
 
 void api_reply_bad(struct http_request *request, const char *text)

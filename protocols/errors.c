@@ -20,6 +20,9 @@ static const struct {
     {STATUS_OVER, {110, "expired", false}},
     {STATUS_OVERLOADED, {111, "too many requests", true}},
     {STATUS_UNRECOVERABLE, {112, "unrecoverable position", false}},
+    /* Not of that protocol: in the range that it leaves to applications. */
+    {STATUS_UPSTREAM_FAILED, {502, "upstream failed", true}},
+    {STATUS_UPSTREAM_TIMEOUT, {504, "upstream timeout", true}},
 };
 
 const struct client_error *protocol_error_of(enum status status)

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "protocols/client_head.h"
+#include "protocols/direct_write.h"
 #include "protocols/headers.h"
 #include "protocols/http_head.h"
 #include "protocols/poll_mask.h"
@@ -35,6 +36,9 @@ enum http_state {
     HTTP_HANDLING,
     HTTP_PUT_OFF,  /* the tail of the loop goes on with it */
     HTTP_ANSWERED, /* the reply waits for the tail of the loop */
+    HTTP_FLOWING,  /* the reply comes piece by piece */
+    HTTP_ENDING,   /* all pieces are written; the tail of the loop ends the request */
+    HTTP_BREAKING, /* there will be no more of them; the tail of the loop cuts the connection */
     HTTP_REFUSED,  /* the reply is written; what still comes of the request is thrown away */
 };
 
@@ -46,11 +50,14 @@ struct http_request {
     struct client_head *client_head; /* NULL mostly */
     http_handler_fn at_tail;         /* of HTTP_PUT_OFF */
     void *at_tail_arg;
+    struct http_source source; /* zeroed: it is not watched */
     enum http_state state;
     enum http_method method;
     bool is_expired; /* its connection is to end */
     bool is_in_callback;
     bool closes; /* the connection cannot be used again */
+    bool knows_chunks;
+    bool is_chunked;
     uint64_t content_length;
     struct headers head; /* in texts, behind the path */
     struct str path;
@@ -94,7 +101,7 @@ struct lws *http_request_connection(const struct http_request *r)
 
 static bool is_under_way(const struct http_request *r)
 {
-    return r->state == HTTP_HANDLING || r->state == HTTP_PUT_OFF || r->state == HTTP_ANSWERED;
+    return r->state != HTTP_READING && r->state != HTTP_REFUSED;
 }
 
 static void free_request(struct http_request *r)
@@ -123,14 +130,31 @@ static enum http_method method_of(int index)
 }
 
 static const struct str api_key_name = STR("x-api-key:");
+static const struct str signature_name = STR("x-belfry-signature:");
+static const struct str hub_signature_name = STR("x-hub-signature-256:");
 
 /* What read_head() and check_head() copy. */
-static size_t head_size(struct lws *wsi)
+static size_t head_size(struct lws *wsi, const struct http_route *route)
 {
-    return headers_size(wsi, WSI_TOKEN_ORIGIN) + headers_size(wsi, WSI_TOKEN_HTTP_AUTHORIZATION) +
-           headers_size(wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH) +
-           headers_size(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) +
-           headers_size_custom(wsi, api_key_name);
+    size_t size =
+        headers_size(wsi, WSI_TOKEN_ORIGIN) + headers_size(wsi, WSI_TOKEN_HTTP_AUTHORIZATION) +
+        headers_size(wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH) +
+        headers_size(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) + headers_size_custom(wsi, api_key_name);
+    if (route->is_for_clients) {
+        size += headers_size(wsi, WSI_TOKEN_HTTP_ACCEPT);
+    }
+    if (route->is_signed) {
+        size +=
+            headers_size_custom(wsi, signature_name) + headers_size_custom(wsi, hub_signature_name);
+    }
+    return size;
+}
+
+static bool is_http_1_1(struct lws *wsi)
+{
+    char version[16];
+    int len = lws_hdr_copy(wsi, version, sizeof(version), WSI_TOKEN_HTTP);
+    return len > 0 && str_eq((struct str){version, (size_t)len}, STR("HTTP/1.1"));
 }
 
 static struct http_request *create_request(const struct http_options *options, struct lws *wsi,
@@ -140,7 +164,9 @@ static struct http_request *create_request(const struct http_options *options, s
     int uri_len = 0;
     int method = lws_http_get_uri_and_method(wsi, &uri, &uri_len);
     size_t path_len = method >= 0 && uri_len > 0 ? (size_t)uri_len : 0;
-    size_t n_bytes = path_len + head_size(wsi);
+    struct http_route route;
+    options->route(options->arg, (struct str){uri, path_len}, &route);
+    size_t n_bytes = path_len + head_size(wsi, &route);
     struct http_request *r = malloc(sizeof(*r) + n_bytes);
     if (!r) {
         return NULL;
@@ -149,14 +175,15 @@ static struct http_request *create_request(const struct http_options *options, s
         .wsi = wsi,
         .slot = slot,
         .options = options,
+        .route = route,
         .method = method_of(method),
         .head = {.bytes = r->texts, .size = n_bytes, .used = path_len},
         .path = {r->texts, path_len},
+        .knows_chunks = is_http_1_1(wsi),
     };
     if (path_len > 0) {
         memcpy(r->texts, uri, path_len);
     }
-    options->route(options->arg, r->path, &r->route);
     buf_init(&r->body, r->route.max_body_size + 1);
     buf_init(&r->reply, REPLY_MAX_BYTES);
     return r;
@@ -171,7 +198,13 @@ static bool read_head(struct http_request *r)
     r->headers[HTTP_HEADER_IF_NONE_MATCH] =
         headers_copy(&r->head, r->wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH);
     r->headers[HTTP_HEADER_API_KEY] = headers_copy_custom(&r->head, r->wsi, api_key_name);
+    if (r->route.is_signed) {
+        r->headers[HTTP_HEADER_SIGNATURE] = headers_copy_custom(&r->head, r->wsi, signature_name);
+        r->headers[HTTP_HEADER_HUB_SIGNATURE] =
+            headers_copy_custom(&r->head, r->wsi, hub_signature_name);
+    }
     if (r->route.is_for_clients) {
+        r->headers[HTTP_HEADER_ACCEPT] = headers_copy(&r->head, r->wsi, WSI_TOKEN_HTTP_ACCEPT);
         r->client_head = client_head_read(r->wsi, r->options->forwarded_headers);
     }
     return r->client_head || !r->route.is_for_clients;
@@ -272,23 +305,50 @@ static bool complete_transaction(struct lws *wsi)
 
 /* Never from inside a callback of libwebsockets for this connection: behind a body it would not
  * find its way to the next request. */
-static void write_reply(struct http_request *r)
+static void end_request(struct http_request *r, bool closes)
 {
     const struct http_options *options = r->options;
     struct lws *wsi = r->wsi;
     struct lws_context *context = lws_get_context(wsi);
-    bool closes = r->closes;
-    int n_written = lws_write(wsi, (unsigned char *)r->reply.ptr + LWS_PRE, r->reply.len - LWS_PRE,
-                              LWS_WRITE_HTTP_FINAL);
     *r->slot = NULL;
     free_request(r);
     poll_mask_hold();
-    bool goes_on = n_written >= 0 && !closes && complete_transaction(wsi);
+    bool goes_on = !closes && complete_transaction(wsi);
     poll_mask_release();
     if (!goes_on) {
         lws_set_timeout(wsi, PENDING_TIMEOUT_HTTP_CONTENT, LWS_TO_KILL_SYNC);
     }
     remind_libwebsockets(options, context);
+}
+
+static void write_reply(struct http_request *r)
+{
+    int n_written = lws_write(r->wsi, (unsigned char *)r->reply.ptr + LWS_PRE,
+                              r->reply.len - LWS_PRE, LWS_WRITE_HTTP_FINAL);
+    end_request(r, n_written < 0 || r->closes);
+}
+
+/* Where only the connection's end tells the body's, the rest must have gone out before. */
+static void end_flow(struct http_request *r)
+{
+    if (r->closes && lws_partial_buffered(r->wsi)) {
+        lws_callback_on_writable(r->wsi);
+        lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, REPLY_READ_S);
+        remind_libwebsockets(r->options, lws_get_context(r->wsi));
+    } else {
+        end_request(r, r->closes);
+    }
+}
+
+/* A client that is told neither a length nor chunks takes any orderly end for the body's, and
+ * libwebsockets would make one. Linux resets a connection that is connected to nothing. */
+static void break_flow(struct http_request *r)
+{
+    if (r->closes) {
+        struct sockaddr nothing = {.sa_family = AF_UNSPEC};
+        (void)connect(lws_get_socket_fd(r->wsi), &nothing, sizeof(nothing));
+    }
+    end_request(r, true);
 }
 
 static void on_tail(void *arg)
@@ -297,6 +357,10 @@ static void on_tail(void *arg)
     if (r->state == HTTP_PUT_OFF) {
         r->state = HTTP_HANDLING;
         r->at_tail(r->at_tail_arg, r);
+    } else if (r->state == HTTP_ENDING) {
+        end_flow(r);
+    } else if (r->state == HTTP_BREAKING) {
+        break_flow(r);
     } else {
         write_reply(r);
     }
@@ -421,7 +485,11 @@ void http_on_closed(struct http_request **slot)
     }
     r->wsi = NULL;
     deadline_disarm(r->options->deadlines, &r->deadline);
-    if (r->state != HTTP_HANDLING) { /* its handler will call http_reply() */
+    bool is_watched = r->source.gone && (r->state == HTTP_HANDLING || r->state == HTTP_FLOWING);
+    if (is_watched) {
+        r->source.gone(r->source.arg);
+    }
+    if (is_watched || r->state != HTTP_HANDLING) { /* its handler will call http_reply() */
         free_request(r);
     }
 }
@@ -484,6 +552,117 @@ void http_reply(struct http_request *r, const struct http_reply *reply)
         write_reply(r);
     }
 }
+
+/* --- piece by piece --- */
+
+void http_watch(struct http_request *r, const struct http_source *source)
+{
+    r->source = *source;
+}
+
+/* Cut from outside libwebsockets' callbacks: gone() comes from there. */
+static void cut_dead(struct http_request *r)
+{
+    lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, LWS_TO_KILL_ASYNC);
+    lws_cancel_service(lws_get_context(r->wsi));
+    r->is_expired = true;
+}
+
+static void write_bytes(struct http_request *r, struct str bytes)
+{
+    char *start = (char *)(uintptr_t)bytes.ptr; /* libwebsockets does not change them */
+    bool is_written =
+        lws_is_ssl(r->wsi)
+            ? lws_write(r->wsi, (unsigned char *)start, bytes.len, LWS_WRITE_HTTP) >= 0
+            : direct_write(r->wsi, lws_get_socket_fd(r->wsi), start, bytes.len);
+    if (!is_written) {
+        cut_dead(r);
+    }
+}
+
+void http_begin_reply(struct http_request *r, const struct http_reply *reply, int64_t length)
+{
+    struct http_flow flow = {
+        .length = length, .is_head = r->method == HTTP_HEAD, .knows_chunks = r->knows_chunks};
+    struct http_reply whole = *reply;
+    struct buf headers;
+    buf_init(&headers, 0);
+    if (r->client_head) {
+        append_headers(r, reply, &headers);
+        whole.headers = buf_failed(&headers) ? reply->headers : headers.ptr;
+    }
+    http_write_flow_head(&r->reply, &whole, &flow);
+    buf_release(&headers);
+    r->is_chunked = flow.is_chunked;
+    r->closes = r->closes || flow.closes;
+    r->state = HTTP_FLOWING;
+    lws_http_headers_detach(r->wsi); /* see http_take_connection() */
+    if (buf_failed(&r->reply)) {
+        log_error("http", "reply_too_large", log_str("path", r->path));
+        cut_dead(r);
+        return;
+    }
+    write_bytes(r, buf_str(&r->reply));
+}
+
+bool http_can_write(const struct http_request *r)
+{
+    return !r->is_expired && !lws_partial_buffered(r->wsi);
+}
+
+void http_write(struct http_request *r, struct str piece)
+{
+    if (r->is_expired || piece.len == 0) { /* an empty chunk would be the last one */
+        return;
+    }
+    if (!r->is_chunked) {
+        write_bytes(r, piece);
+    } else {
+        buf_clear(&r->reply);
+        buf_printf(&r->reply, "%zx\r\n", piece.len);
+        buf_append(&r->reply, piece);
+        buf_literal(&r->reply, "\r\n");
+        if (buf_failed(&r->reply)) {
+            cut_dead(r);
+            return;
+        }
+        write_bytes(r, buf_str(&r->reply));
+    }
+    if (!r->is_expired && lws_partial_buffered(r->wsi)) {
+        lws_callback_on_writable(r->wsi);
+    }
+}
+
+static void leave_flow(struct http_request *r, enum http_state state)
+{
+    r->state = state;
+    loop_defer(r->options->loop, &r->tail);
+}
+
+void http_end_reply(struct http_request *r)
+{
+    if (r->is_chunked && !r->is_expired) {
+        write_bytes(r, STR("0\r\n\r\n"));
+    }
+    leave_flow(r, r->is_expired ? HTTP_BREAKING : HTTP_ENDING);
+}
+
+void http_break_reply(struct http_request *r)
+{
+    leave_flow(r, HTTP_BREAKING);
+}
+
+int http_on_writeable(struct http_request *r)
+{
+    if (r->state == HTTP_FLOWING && !r->is_expired) {
+        r->source.may_write(r->source.arg);
+    } else if (r->state == HTTP_ENDING) {
+        loop_defer(r->options->loop, &r->tail);
+    }
+    return 0;
+}
+
+/* --- without an end --- */
 
 void http_handle_at_tail(struct http_request *r, http_handler_fn fn, void *arg)
 {

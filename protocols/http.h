@@ -31,6 +31,9 @@ enum http_header {
     HTTP_HEADER_AUTHORIZATION,
     HTTP_HEADER_API_KEY, /* X-API-Key */
     HTTP_HEADER_IF_NONE_MATCH,
+    HTTP_HEADER_ACCEPT,    /* where the route is for clients */
+    HTTP_HEADER_SIGNATURE, /* X-Belfry-Signature, X-Hub-Signature-256: where it is signed */
+    HTTP_HEADER_HUB_SIGNATURE,
     HTTP_N_HEADERS,
 };
 
@@ -39,6 +42,7 @@ struct http_route {
     size_t max_body_size;
     const char *max_body_size_key; /* "http_server.max_request_body_size", for who exceeds it */
     bool is_for_clients;           /* their heads are read further: http_request_client_head() */
+    bool is_signed;
 };
 
 /* Must call http_reply() once, from inside or later, or one of the functions that stand for it. */
@@ -82,6 +86,36 @@ struct http_reply {
 /* Answers and ends the request, also where the client has gone meanwhile. */
 void http_reply(struct http_request *request, const struct http_reply *reply);
 
+/* --- replies that come piece by piece --- */
+
+/* Who makes such a reply. The calls come from libwebsockets' callbacks or at the tail of the loop;
+ * none after the request has ended. */
+struct http_source {
+    void (*may_write)(void *arg); /* what was written has gone out */
+    void (*gone)(void *arg);      /* the client has: the request ends with this call */
+    void *arg;
+};
+
+/* From inside a handler: from here on the client's going is told. The request is then not to be
+ * answered; it still may be with http_reply() otherwise, as long as no reply has begun. */
+void http_watch(struct http_request *request, const struct http_source *source);
+
+#define HTTP_PIECE_MAX_BYTES 32768
+#define HTTP_LENGTH_UNKNOWN  (-1)
+
+/* The head, for a watched request, from outside of a handler; reply->body is not used. length: of
+ * the body; where it is not known a client of HTTP/1.1 gets chunks. A HEAD request, 204 and 304
+ * have no body. */
+void http_begin_reply(struct http_request *request, const struct http_reply *reply, int64_t length);
+/* Has all gone out that was written? If not, may_write() comes when it has. */
+bool http_can_write(const struct http_request *request);
+/* At most HTTP_PIECE_MAX_BYTES, when http_can_write(). Copied where it must wait. */
+void http_write(struct http_request *request, struct str piece);
+/* The body is complete, which the client can tell: the request ends. */
+void http_end_reply(struct http_request *request);
+/* It will never be complete, which the client can tell: the request ends, and its connection. */
+void http_break_reply(struct http_request *request);
+
 /* --- replies without an end --- */
 
 /* Instead of http_reply(), from inside a handler: calls fn at the tail of the loop, outside of
@@ -103,6 +137,7 @@ int http_on_request(const struct http_options *options, struct lws *wsi,
                     struct http_request **slot);
 int http_on_body(struct http_request *request, struct str piece);
 int http_on_body_complete(struct http_request *request);
+int http_on_writeable(struct http_request *request);
 void http_on_closed(struct http_request **slot);
 
 /* Writes a small complete reply to an upgrade that is refused: libwebsockets then waits for the

@@ -7,6 +7,7 @@ const char *http_status_line(int status)
 {
     switch (status) {
     case 200: return "200 OK";
+    case 202: return "202 Accepted";
     case 204: return "204 No Content";
     case 304: return "304 Not Modified";
     case 400: return "400 Bad Request";
@@ -24,7 +25,9 @@ const char *http_status_line(int status)
     case 431: return "431 Request Header Fields Too Large";
     case 500: return "500 Internal Server Error";
     case 501: return "501 Not Implemented";
+    case 502: return "502 Bad Gateway";
     case 503: return "503 Service Unavailable";
+    case 504: return "504 Gateway Timeout";
     default: return "500 Internal Server Error";
     }
 }
@@ -45,17 +48,22 @@ static void write_date(struct buf *out)
     buf_literal(out, "\r\n");
 }
 
-static void begin_head(struct buf *out, const struct http_reply *reply)
+static void write_headers(struct buf *out, const struct http_reply *reply)
 {
-    buf_literal(out, "HTTP/1.1 ");
-    buf_append(out, str_of(http_status_line(reply->status)));
-    buf_literal(out, "\r\n");
     write_date(out);
     if (reply->content_type) {
         buf_literal(out, "Content-Type: ");
         buf_append(out, str_of(reply->content_type));
         buf_literal(out, "\r\n");
     }
+}
+
+static void begin_head(struct buf *out, const struct http_reply *reply)
+{
+    buf_literal(out, "HTTP/1.1 ");
+    buf_append(out, str_of(http_status_line(reply->status)));
+    buf_literal(out, "\r\n");
+    write_headers(out, reply);
 }
 
 /* Chunks would tell where the body ends without an end of the connection: but these bodies end with
@@ -85,6 +93,26 @@ void http_write_reply(struct buf *out, const struct http_reply *reply, bool is_h
     if (!is_head) {
         buf_append(out, reply->body);
     }
+}
+
+/* RFC 9112 section 6.3. The words behind the status say nothing, and may be left out. */
+void http_write_flow_head(struct buf *out, const struct http_reply *reply, struct http_flow *flow)
+{
+    bool has_content = reply->status != 204 && reply->status != 304;
+    bool has_body = has_content && !flow->is_head;
+    flow->is_chunked = has_body && flow->length < 0 && flow->knows_chunks;
+    flow->closes = has_body && flow->length < 0 && !flow->knows_chunks;
+    buf_printf(out, "HTTP/1.1 %d \r\n", reply->status);
+    write_headers(out, reply);
+    if (has_content && flow->length >= 0) {
+        buf_literal(out, "Content-Length: ");
+        buf_append_i64(out, flow->length);
+        buf_literal(out, "\r\n");
+    }
+    buf_append(out, flow->is_chunked ? STR("Transfer-Encoding: chunked\r\n") : STR_EMPTY);
+    buf_append(out, str_of(reply->headers));
+    buf_append(out, flow->closes ? STR("Connection: close\r\n") : STR_EMPTY);
+    buf_literal(out, "\r\n");
 }
 
 bool http_content_length(struct str value, uint64_t *ret_length)

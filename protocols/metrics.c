@@ -13,7 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TEXT_MAX_BYTES ((size_t)4 << 20)
+#include "protocols/metrics_upstreams.h"
+
+#define TEXT_MAX_BYTES ((size_t)64 << 20)
 #define MICROSECONDS   1e6 /* in a second, in which every duration is told */
 
 struct process_figures {
@@ -28,6 +30,7 @@ struct figures {
     const char *version;
     struct hub_stats hub;
     struct storage_stats storage;
+    struct url_proxy_stats url_proxy;
     const struct histogram *loop_lag;
     struct process_figures process;
 };
@@ -65,6 +68,14 @@ struct row {
     {                                                                                              \
         .name = name_, .type = "histogram", .help = help_, .kind = FIGURE_HISTOGRAM, AT(member),   \
         .units_per_one = units_                                                                    \
+    }
+
+/* The first one has the family's help. */
+#define URL_PROXY_ROW(outcome_, name_, help_)                                                      \
+    {                                                                                              \
+        .name = "belfry_url_proxy_requests_total", .type = "counter", .help = help_,               \
+        .label = "outcome", .label_value = name_, .kind = FIGURE_U64,                              \
+        AT(url_proxy.n_outcomes[outcome_])                                                         \
     }
 
 static const struct row rows[] = {
@@ -121,10 +132,34 @@ static const struct row rows[] = {
     GAUGE("belfry_idle_channels", hub.n_idle_channels, FIGURE_SIZE,
           "Channels without subscribers that are kept in memory."),
     GAUGE("belfry_refreshes", hub.n_refreshes, FIGURE_SIZE, "Refreshes of feeds under way."),
+    GAUGE("belfry_feed_instances", hub.n_feed_instances, FIGURE_SIZE,
+          "Feeds with their parameters in memory."),
+    GAUGE("belfry_feed_memory_bytes", hub.feed_memory_bytes, FIGURE_SIZE,
+          "Of their snapshots and values (upstreams.memory_max_size)."),
+    COUNTER("belfry_feed_evicted_total", hub.n_feed_evicted,
+            "Feeds with their parameters that left memory to make room."),
+    GAUGE("belfry_feeds_watched", hub.n_watched, FIGURE_SIZE,
+          "Feeds with their parameters that are refreshed by themselves (upstreams.max_watched)."),
+    COUNTER("belfry_feed_watch_refused_total", hub.n_watch_refused,
+            "Feeds with their parameters not refreshed by themselves for upstreams.max_watched."),
 
     GAUGE("belfry_proxy_calls", hub.n_proxy_calls, FIGURE_SIZE, "Questions to backends under way."),
     COUNTER("belfry_proxy_overloaded_total", hub.n_proxy_overloaded,
             "Questions not asked, as max_concurrent of their proxy were under way."),
+
+    URL_PROXY_ROW(URL_PROXY_OK, "ok", "Requests to /proxy, by what became of them."),
+    URL_PROXY_ROW(URL_PROXY_BAD_REQUEST, "bad_request", NULL),
+    URL_PROXY_ROW(URL_PROXY_UNAUTHORIZED, "unauthorized", NULL),
+    URL_PROXY_ROW(URL_PROXY_REFUSED, "refused", NULL),
+    URL_PROXY_ROW(URL_PROXY_OVERLOADED, "overloaded", NULL),
+    URL_PROXY_ROW(URL_PROXY_TIMEOUT, "timeout", NULL),
+    URL_PROXY_ROW(URL_PROXY_FAILED, "failed", NULL),
+    URL_PROXY_ROW(URL_PROXY_BROKEN, "broken", NULL),
+    URL_PROXY_ROW(URL_PROXY_CLIENT_GONE, "client_gone", NULL),
+    GAUGE("belfry_url_proxy_active", url_proxy.n_active, FIGURE_SIZE,
+          "Requests to /proxy under way (url_proxy.max_concurrent)."),
+    COUNTER("belfry_url_proxy_bytes_total", url_proxy.n_bytes,
+            "Bytes of answers passed on by /proxy."),
 
     COUNTER("belfry_webhook_events_total", hub.webhooks.n_events, "Events for webhooks."),
     COUNTER("belfry_webhook_delivered_total", hub.webhooks.n_delivered,
@@ -165,6 +200,8 @@ static const struct row rows[] = {
     GAUGE("belfry_storage_streams", storage.n_streams, FIGURE_U64, "Channels with a position."),
     GAUGE("belfry_storage_idempotency_keys", storage.n_idempotency_keys, FIGURE_U64,
           "Idempotency keys remembered."),
+    GAUGE("belfry_storage_feed_snapshots", storage.n_feed_snapshots, FIGURE_U64,
+          "Snapshots of feeds that are kept."),
     GAUGE("belfry_storage_wal_bytes", storage.wal_bytes, FIGURE_U64,
           "The write-ahead log, as of the last commit."),
     HISTOGRAM("belfry_storage_commit_seconds", storage.commit_times, MICROSECONDS,
@@ -209,7 +246,12 @@ static const struct row feed_rows[] = {
     COUNTER("belfry_feed_incomplete_total", n_incomplete,
             "Refreshes with an upstream that failed."),
     COUNTER("belfry_feed_failed_total", n_failed,
-            "Refreshes that could not be stored or were given up."),
+            "Refreshes that could not be stored, were given up, or missed a required upstream."),
+    COUNTER("belfry_feed_scheduled_total", n_scheduled, "Refreshes that nobody asked for."),
+    COUNTER("belfry_feed_not_modified_total", n_not_modified,
+            "Answers of upstreams that were 304."),
+    GAUGE("belfry_feed_watched", n_watched, FIGURE_SIZE,
+          "Parameters with which it is refreshed by itself."),
 };
 
 /* --- writing --- */
@@ -374,6 +416,7 @@ void metrics_write(struct buf *out, const struct metrics *metrics)
 {
     struct figures figures = {
         .version = hub_version(metrics->hub),
+        .url_proxy = *metrics->url_proxy,
         .loop_lag = loop_lag(metrics->loop),
     };
     hub_stats(metrics->hub, &figures.hub);
@@ -393,6 +436,7 @@ void metrics_write(struct buf *out, const struct metrics *metrics)
         write_head(out, &feed_rows[i]);
         hub_feeds(metrics->hub, write_feed, &writing);
     }
+    metrics_write_upstreams(out, metrics->hub);
     write_proxies(out, metrics->hub);
 }
 

@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "hub/hub.h"
 #include "protocols/http.h"
+#include "protocols/url_proxy.h"
 #include "storage/storage.h"
 
 /* Where the figures come from. */
@@ -15,6 +16,7 @@ struct metrics {
     struct storage *storage;
     struct loop *loop;
     int64_t started_ms; /* wall clock */
+    const struct url_proxy_stats *url_proxy;
 };
 
 void metrics_handle(const struct metrics *metrics, struct http_request *request);

@@ -5,6 +5,7 @@
 #include "protocols/api.h"
 #include "protocols/client_head.h"
 #include "protocols/cors.h"
+#include "protocols/feed_hooks.h"
 #include "protocols/origin.h"
 #include "protocols/pages.h"
 
@@ -56,6 +57,11 @@ static bool is_emulation(const struct server_options *options, struct str path)
     return server_has_emulation(options) && str_eq(path, str_of(options->emulation.handler_prefix));
 }
 
+static bool is_url_proxy(const struct server_options *options, struct str path)
+{
+    return options->url_proxy.enabled && str_eq(path, str_of(options->url_proxy.handler_prefix));
+}
+
 void routes_find(void *arg, struct str path, struct http_route *ret_route)
 {
     static const char *const size_keys[] = {
@@ -67,17 +73,29 @@ void routes_find(void *arg, struct str path, struct http_route *ret_route)
     const struct routes *routes = arg;
     const struct server_options *options = routes->options;
     *ret_route = (struct http_route){(size_t)options->http_server.max_request_body_size,
-                                     "http_server.max_request_body_size", false};
+                                     "http_server.max_request_body_size", .is_for_clients = false};
     if (str_starts_with(path, STR("/api/"))) { /* most of what comes */
+        return;
+    }
+    if (str_starts_with(path, FEED_PAGES_PREFIX)) {
+        ret_route->is_for_clients = true;
+        return;
+    }
+    if (str_starts_with(path, FEED_HOOKS_PREFIX)) {
+        *ret_route = (struct http_route){FEED_HOOKS_MAX_BODY_BYTES, "64 KiB", .is_signed = true};
+        return;
+    }
+    if (is_url_proxy(options, path)) {
+        ret_route->is_for_clients = true;
         return;
     }
     enum stream_kind kind = find_stream(options, path);
     if (kind != N_STREAM_KINDS) {
         size_t size = (size_t)stream_options(options, kind)->max_request_body_size;
-        *ret_route = (struct http_route){size, size_keys[kind], true};
+        *ret_route = (struct http_route){size, size_keys[kind], .is_for_clients = true};
     } else if (is_emulation(options, path)) {
         *ret_route = (struct http_route){(size_t)options->emulation.max_request_body_size,
-                                         "emulation.max_request_body_size", true};
+                                         "emulation.max_request_body_size", .is_for_clients = true};
     }
 }
 
@@ -107,7 +125,9 @@ void routes_append_client_headers(void *arg, const struct http_request *request,
 static void handle_client(struct routes *routes, struct str path, struct http_request *request)
 {
     enum stream_kind kind = find_stream(routes->options, path);
-    if (kind != N_STREAM_KINDS) {
+    if (is_url_proxy(routes->options, path)) {
+        url_proxy_handle(&routes->url_proxy, request);
+    } else if (kind != N_STREAM_KINDS) {
         streams_handle(&routes->streams, kind, request);
     } else {
         emulation_handle(&routes->streams.emulation, request);
@@ -132,6 +152,10 @@ void routes_handle(void *arg, struct http_request *request)
     struct str rest;
     if (strip_prefix(path, STR("/api/"), &rest)) {
         api_handle(routes->hub, &options->http_api, rest, request);
+    } else if (strip_prefix(path, FEED_PAGES_PREFIX, &rest)) {
+        feed_pages_handle(&routes->feed_pages, rest, request);
+    } else if (strip_prefix(path, FEED_HOOKS_PREFIX, &rest)) {
+        feed_hooks_handle(routes->hub, rest, request);
     } else if (http_request_client_head(request)) {
         handle_client(routes, path, request);
     } else if (options->health.enabled && str_eq(path, STR("/health"))) {

@@ -3,16 +3,22 @@
 #define BELFRY_PROTOCOLS_ROUTES_H
 
 #include "hub/hub.h"
+#include "protocols/access.h"
+#include "protocols/feed_pages.h"
 #include "protocols/http.h"
 #include "protocols/metrics.h"
 #include "protocols/server_options.h"
 #include "protocols/streams.h"
+#include "protocols/url_proxy.h"
 
 struct routes {
     struct hub *hub;
     const struct server_options *options;
+    struct access access;
     struct metrics metrics;
     struct streams streams;
+    struct feed_pages feed_pages;
+    struct url_proxy url_proxy;
 };
 
 /* For struct http_options; arg: struct routes. */

@@ -44,7 +44,7 @@ struct server {
     struct http_options http;
     struct http_wake_up wake_up;
     struct websocket_options websockets[N_WEBSOCKET_KINDS];
-    struct lws_http_mount mounts[3];
+    struct lws_http_mount mounts[5];
 };
 
 /* --- callbacks --- */
@@ -64,7 +64,9 @@ static int on_http(struct server *s, struct lws *wsi, enum lws_callback_reasons 
     case LWS_CALLBACK_HTTP: return http_on_request(&s->http, wsi, &slots->request);
     case LWS_CALLBACK_HTTP_BODY: return http_on_body(slots->request, bytes_of(in, len));
     case LWS_CALLBACK_HTTP_BODY_COMPLETION: return http_on_body_complete(slots->request);
-    case LWS_CALLBACK_HTTP_WRITEABLE: return stream_on_writeable(slots->stream);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return slots->request ? http_on_writeable(slots->request)
+                              : stream_on_writeable(slots->stream);
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
     case LWS_CALLBACK_CLOSED_HTTP:
         if (slots) {
@@ -220,11 +222,15 @@ static enum status create_context(struct server *s, struct loop *loop)
  * of a GET request whose answer takes time. With a protocol, libwebsockets 4.1 does not read from
  * the connection until then: what is pipelined waits, and when the peer goes, the loop runs hot,
  * because that is not read either. Without one it reads on. So answers that come soon have the
- * first, replies without an end the second. Of the mounts that fit, the last one counts. */
+ * first, those that wait for others and replies without an end the second. Of the mounts that fit,
+ * the last one counts. */
 static const struct lws_http_mount *set_up_mounts(struct server *s)
 {
     const char *const paths[] = {"/", s->options->sse.handler_prefix,
-                                 s->options->uni_sse.handler_prefix};
+                                 s->options->uni_sse.handler_prefix, "/feeds",
+                                 s->options->url_proxy.handler_prefix};
+    _Static_assert(sizeof(paths) / sizeof(paths[0]) == sizeof(s->mounts) / sizeof(s->mounts[0]),
+                   "a mount for each path");
     size_t n_paths = sizeof(paths) / sizeof(paths[0]);
     for (size_t i = 0; i < n_paths; i++) {
         s->mounts[i] = (struct lws_http_mount){
@@ -317,9 +323,12 @@ static void set_up_routes(struct server *s, struct loop *loop, struct hub *hub,
     const struct server_options *options = s->options;
     s->routes.hub = hub;
     s->routes.options = options;
-    s->routes.metrics = (struct metrics){hub, storage, loop, clock_wall_ms()};
+    s->routes.access = (struct access){loop, hub, &options->http_api};
+    s->routes.metrics =
+        (struct metrics){hub, storage, loop, clock_wall_ms(), &s->routes.url_proxy.stats};
     streams_init(&s->routes.streams, hub,
                  WAITING_MAX_BODIES * (size_t)options->emulation.max_request_body_size);
+    s->routes.feed_pages = (struct feed_pages){&s->routes.access, &s->routes.streams};
     s->websockets[WEBSOCKET_BOTH_WAYS] = (struct websocket_options){
         .loop = loop,
         .hub = hub,
@@ -354,6 +363,11 @@ enum status server_create(struct loop *loop, struct deadlines *deadlines, struct
                              ? n_descriptors - RESERVED_DESCRIPTORS
                              : n_descriptors / 2;
     set_up_routes(s, loop, hub, storage);
+    s->routes.url_proxy = (struct url_proxy){.loop = loop,
+                                             .deadlines = deadlines,
+                                             .hub = hub,
+                                             .access = &s->routes.access,
+                                             .options = &options->url_proxy};
     s->http = (struct http_options){
         .loop = loop,
         .deadlines = deadlines,

@@ -112,7 +112,8 @@ SHAPE(http_api_options_shape, http_api_options, http_api_fields, .check = NULL);
 static bool is_reserved(struct str path)
 {
     return path.len < 2 || str_eq(path, STR("/api")) || str_starts_with(path, STR("/api/")) ||
-           str_starts_with(path, STR("/demo/")) || str_eq(path, STR("/health"));
+           str_starts_with(path, STR("/demo/")) || str_starts_with(path, STR("/feeds/")) ||
+           str_starts_with(path, STR("/hooks/")) || str_eq(path, STR("/health"));
 }
 
 static const char *accept_path(const void *place)
@@ -122,8 +123,8 @@ static const char *accept_path(const void *place)
         str_starts_with(path, STR("/")) && !strpbrk(path.ptr, "?# ") && path.len <= PATH_MAX_BYTES;
     return is_path && !is_reserved(path)
                ? NULL
-               : "a path that begins with / and is not / alone, /health, /api or one below /api/ "
-                 "or /demo/, of at most 255 bytes";
+               : "a path that begins with / and is not / alone, /health, /api or one below /api/, "
+                 "/demo/, /feeds/ or /hooks/, of at most 255 bytes";
 }
 
 #define FIELD(struct_, key_, type_, fallback_, ...)                                                \
@@ -190,6 +191,38 @@ static const struct config_field emulation_fields[] = {
 };
 SHAPE(emulation_options_shape, emulation_options, emulation_fields, .check = NULL);
 
+/* In the order of enum feed_access. */
+static const char *const access_names[] = {"key", "token", "public", NULL};
+
+#define DURATION(struct_, key_, member_, fallback_, min_, max_, ...)                               \
+    {                                                                                              \
+        .key = #key_, .type = CONFIG_DURATION, .offset = offsetof(struct struct_, member_),        \
+        .fallback = fallback_, .min = min_, .max = max_, __VA_ARGS__                               \
+    }
+
+static const struct config_field url_proxy_fields[] = {
+    FIELD(url_proxy_options, enabled, CONFIG_BOOL, "false",
+          .doc = "GET /proxy?url=URL passes on what a host of upstreams.allow_hosts answers."),
+    PATH(url_proxy_options, "/proxy"),
+    FIELD(url_proxy_options, access, CONFIG_CHOICE, "key", .choices = access_names,
+          .doc = "Who may ask: who has http_api.key, who has a connection token, or everybody."),
+    DURATION(url_proxy_options, timeout, timeout_ms, "30s", 10, 600000,
+             .doc = "Until the head of an answer."),
+    DURATION(url_proxy_options, connect_timeout, connect_timeout_ms, "5s", 10, 600000,
+             .doc = "Of these, for name, connection and TLS."),
+    DURATION(url_proxy_options, idle_timeout, idle_timeout_ms, "60s", 10, 3600000,
+             .doc = "Behind the head: an answer of which no byte moves for so long is broken off."),
+    DURATION(url_proxy_options, max_duration, max_duration_ms, "1h", 1000, 86400000,
+             .doc = "For all of an answer."),
+    FIELD(url_proxy_options, max_size, CONFIG_INT, "104857600", .min = 0, .max = INT64_C(1) << 50,
+          .doc = "Bytes of one answer; 0: any."),
+    FIELD(url_proxy_options, buffer_size, CONFIG_INT, "65536", .min = 4096, .max = 16777216,
+          .doc = "Bytes of one answer that wait for its client, before the upstream waits, too."),
+    FIELD(url_proxy_options, max_concurrent, CONFIG_INT, "100", .min = 1, .max = 100000,
+          .doc = "Answers under way at one time; beyond it the reply is 503."),
+};
+SHAPE(url_proxy_options_shape, url_proxy_options, url_proxy_fields, .check = NULL);
+
 static const struct config_field health_fields[] = {
     {.key = "enabled",
      .type = CONFIG_BOOL,
@@ -248,6 +281,7 @@ void server_options_check(struct config_reader *reader, const struct server_opti
         ENDPOINT(uni_http_stream, options->uni_http_stream.enabled),
         ENDPOINT(uni_sse, options->uni_sse.enabled),
         ENDPOINT(prometheus, options->prometheus.enabled),
+        ENDPOINT(url_proxy, options->url_proxy.enabled),
 #undef ENDPOINT
     };
     for (size_t i = 1; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {

@@ -1,5 +1,6 @@
 /* The configuration's sections "http_server", "http_api", "websocket", "http_stream", "sse",
- * "emulation", "uni_websocket", "uni_http_stream", "uni_sse", "health", "prometheus" and "demo". */
+ * "emulation", "uni_websocket", "uni_http_stream", "uni_sse", "url_proxy", "health", "prometheus"
+ * and "demo". */
 #ifndef BELFRY_PROTOCOLS_SERVER_OPTIONS_H
 #define BELFRY_PROTOCOLS_SERVER_OPTIONS_H
 
@@ -52,6 +53,19 @@ struct emulation_options {
     int64_t max_request_body_size;
 };
 
+struct url_proxy_options {
+    bool enabled;
+    char *handler_prefix;       /* "/proxy" */
+    int access;                 /* enum feed_access */
+    int64_t timeout_ms;         /* until the head of an answer */
+    int64_t connect_timeout_ms; /* within it */
+    int64_t idle_timeout_ms;    /* behind the head, without a byte that moves */
+    int64_t max_duration_ms;
+    int64_t max_size;    /* of an answer; 0: any */
+    int64_t buffer_size; /* of an answer: what may wait for its client */
+    int64_t max_concurrent;
+};
+
 struct health_options {
     bool enabled;
 };
@@ -76,6 +90,7 @@ struct server_options {
     struct stream_options uni_http_stream;
     struct stream_options uni_sse;
     struct emulation_options emulation;
+    struct url_proxy_options url_proxy;
     struct health_options health;
     struct prometheus_options prometheus;
     struct demo_options demo;
@@ -90,6 +105,7 @@ extern const struct config_shape sse_options_shape;
 extern const struct config_shape uni_http_stream_options_shape;
 extern const struct config_shape uni_sse_options_shape;
 extern const struct config_shape emulation_options_shape;
+extern const struct config_shape url_proxy_options_shape;
 extern const struct config_shape health_options_shape;
 extern const struct config_shape prometheus_options_shape;
 extern const struct config_shape demo_options_shape;

@@ -101,7 +101,7 @@ static void transport_close(void *conn, const struct disconnect *why)
 
 #define TRANSPORT(name_, format_, pongs_)                                                          \
     {                                                                                              \
-        .name = name_, .format = &(format_), .pongs = pongs_, .send = transport_send,              \
+        .name = name_, .format = format_, .pongs = pongs_, .send = transport_send,                 \
         .can_send = can_send, .close = transport_close                                             \
     }
 
@@ -120,24 +120,29 @@ static void transport_close(void *conn, const struct disconnect *why)
     .content_type = "text/event-stream", .beginning = "\r\n", .takes_get = true,                   \
     METHODS("GET, POST, OPTIONS")
 
-static const struct endpoint {
-    struct client_transport transport;
+struct endpoint {
+    struct client_transport transport; /* of those with a kind */
     const char *content_type;
     const char *allow;     /* of a refused method */
     const char *preflight; /* of OPTIONS */
     const char *beginning; /* of the body */
     bool takes_get;        /* with the request in cf_connect */
     bool is_unidirectional;
-} endpoints[N_STREAM_KINDS] = {
-    [STREAM_HTTP] = {TRANSPORT("http_stream", centrifuge_http_stream_format, true), LINES,
+};
+
+static const struct endpoint endpoints[N_STREAM_KINDS] = {
+    [STREAM_HTTP] = {TRANSPORT("http_stream", &centrifuge_http_stream_format, true), LINES,
                      .is_unidirectional = false},
-    [STREAM_SSE] = {TRANSPORT("sse", centrifuge_sse_format, true), EVENTS,
+    [STREAM_SSE] = {TRANSPORT("sse", &centrifuge_sse_format, true), EVENTS,
                     .is_unidirectional = false},
-    [STREAM_UNI_HTTP] = {TRANSPORT("uni_http_stream", centrifuge_uni_http_stream_format, false),
+    [STREAM_UNI_HTTP] = {TRANSPORT("uni_http_stream", &centrifuge_uni_http_stream_format, false),
                          LINES, .is_unidirectional = true},
-    [STREAM_UNI_SSE] = {TRANSPORT("uni_sse", centrifuge_uni_sse_format, false), EVENTS,
+    [STREAM_UNI_SSE] = {TRANSPORT("uni_sse", &centrifuge_uni_sse_format, false), EVENTS,
                         .is_unidirectional = true},
 };
+
+/* Its transport is made for each hub: the format looks into it. */
+static const struct endpoint feed_endpoint = {EVENTS, .is_unidirectional = true};
 
 /* --- life --- */
 
@@ -163,7 +168,7 @@ static bool open_emulated(struct stream *s, struct client *client)
 }
 
 static struct stream *create(struct streams *streams, const struct endpoint *endpoint,
-                             struct lws *wsi)
+                             const struct client_transport *transport, struct lws *wsi)
 {
     struct stream *s = calloc(1, sizeof(*s));
     if (!s) {
@@ -172,7 +177,7 @@ static struct stream *create(struct streams *streams, const struct endpoint *end
     s->wsi = wsi;
     s->fd = lws_is_ssl(wsi) ? -1 : lws_get_socket_fd(wsi);
     s->streams = streams;
-    struct client *client = client_create(streams->hub, &endpoint->transport, s);
+    struct client *client = client_create(streams->hub, transport, s);
     if (!client) {
         free(s);
         return NULL;
@@ -249,23 +254,34 @@ static void write_head(struct stream *s, const struct endpoint *endpoint,
     buf_release(&head);
 }
 
+/* NULL: no more connections at the moment. */
+static struct stream *open_stream(struct streams *streams, const struct endpoint *endpoint,
+                                  const struct client_transport *transport,
+                                  const struct http_request *request)
+{
+    struct lws *wsi = http_request_connection(request);
+    struct stream *s = NULL;
+    if (client_admit(streams->hub) == STATUS_OK) {
+        s = create(streams, endpoint, transport, wsi);
+    }
+    if (s) {
+        struct slots *slots = lws_wsi_user(wsi);
+        slots->stream = s;
+        write_head(s, endpoint, request);
+    }
+    return s;
+}
+
 /* An http_handler_fn, at the tail of the loop. */
 static void begin(void *arg, struct http_request *request)
 {
     const struct stream_door *door = arg;
     const struct endpoint *endpoint = &endpoints[door->kind];
-    struct lws *wsi = http_request_connection(request);
-    struct stream *s = NULL;
-    if (client_admit(door->streams->hub) == STATUS_OK) {
-        s = create(door->streams, endpoint, wsi);
-    }
+    struct stream *s = open_stream(door->streams, endpoint, &endpoint->transport, request);
     if (!s) {
         refuse(request, 503, "no more connections at the moment\n", "Retry-After: 1\r\n");
         return;
     }
-    struct slots *slots = lws_wsi_user(wsi);
-    slots->stream = s;
-    write_head(s, endpoint, request);
     struct str forwarded = buf_str(&http_request_client_head(request)->forwarded);
     if (forwarded.len > 0) {
         client_set_headers(s->session.client, forwarded);
@@ -278,6 +294,21 @@ static void begin(void *arg, struct http_request *request)
     http_take_connection(request);
 }
 
+enum status streams_open_feed(struct streams *streams, struct http_request *request,
+                              struct str channel, int64_t expires_at)
+{
+    if (!http_request_connection(request) || hub_is_stopping(streams->hub)) {
+        return STATUS_CLOSED;
+    }
+    struct stream *s = open_stream(streams, &feed_endpoint, &streams->feed_transport, request);
+    if (!s) {
+        return STATUS_OVERLOADED;
+    }
+    feed_events_connect(&s->session, channel, expires_at);
+    http_take_connection(request);
+    return STATUS_OK;
+}
+
 void streams_init(struct streams *streams, struct hub *hub, size_t waiting_max_bytes)
 {
     struct hub_stats stats;
@@ -288,6 +319,9 @@ void streams_init(struct streams *streams, struct hub *hub, size_t waiting_max_b
     for (int kind = 0; kind < N_STREAM_KINDS; kind++) {
         streams->doors[kind] = (struct stream_door){streams, (enum stream_kind)kind};
     }
+    feed_events_init(&streams->feed_events, hub);
+    streams->feed_transport =
+        (struct client_transport)TRANSPORT("feed_events", &streams->feed_events.format, false);
 }
 
 static bool takes(const struct endpoint *endpoint, enum http_method method)

@@ -38,6 +38,8 @@ static void every_status_has_its_code(void **state)
         {STATUS_OVER, 110, "expired", false},
         {STATUS_CONNECT, 100, "internal server error", true},
         {STATUS_INTERNAL, 100, "internal server error", true},
+        {STATUS_UPSTREAM_FAILED, 502, "upstream failed", true},
+        {STATUS_UPSTREAM_TIMEOUT, 504, "upstream timeout", true},
     };
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
         const struct client_error *error = protocol_error_of(expected[i].status);

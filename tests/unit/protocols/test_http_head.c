@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -115,12 +116,54 @@ static void a_reply_without_an_end(void **state)
     buf_release(&out);
 }
 
+/* expected: what follows the Date line. */
+static void check_flow(int status, struct http_flow flow, const char *expected)
+{
+    struct buf out;
+    char line[40];
+    buf_init(&out, 1000);
+    struct http_reply reply = {.status = status, .headers = "ETag: \"x\"\r\n"};
+    http_write_flow_head(&out, &reply, &flow);
+    buf_append_char(&out, '\0');
+    snprintf(line, sizeof(line), "HTTP/1.1 %d \r\nDate: ", status);
+    assert_true(str_starts_with(buf_str(&out), str_of(line)));
+    const char *rest = strstr(out.ptr, "GMT\r\n");
+    assert_non_null(rest);
+    assert_string_equal(rest + 5, expected);
+    assert_int_equal(flow.is_chunked, strstr(expected, "chunked") != NULL);
+    assert_int_equal(flow.closes, strstr(expected, "close") != NULL);
+    buf_release(&out);
+}
+
+static void a_reply_piece_by_piece(void **state)
+{
+    (void)state;
+    const int64_t unknown = HTTP_LENGTH_UNKNOWN;
+    check_flow(299, (struct http_flow){.length = 7, .knows_chunks = true},
+               "Content-Length: 7\r\nETag: \"x\"\r\n\r\n");
+    check_flow(200, (struct http_flow){.length = 0, .knows_chunks = true},
+               "Content-Length: 0\r\nETag: \"x\"\r\n\r\n");
+    check_flow(404, (struct http_flow){.length = 7}, "Content-Length: 7\r\nETag: \"x\"\r\n\r\n");
+    check_flow(200, (struct http_flow){.length = unknown, .knows_chunks = true},
+               "Transfer-Encoding: chunked\r\nETag: \"x\"\r\n\r\n");
+    check_flow(200, (struct http_flow){.length = unknown},
+               "ETag: \"x\"\r\nConnection: close\r\n\r\n");
+    check_flow(200, (struct http_flow){.length = 7, .is_head = true, .knows_chunks = true},
+               "Content-Length: 7\r\nETag: \"x\"\r\n\r\n");
+    check_flow(200, (struct http_flow){.length = unknown, .is_head = true, .knows_chunks = true},
+               "ETag: \"x\"\r\n\r\n");
+    check_flow(200, (struct http_flow){.length = unknown, .is_head = true}, "ETag: \"x\"\r\n\r\n");
+    check_flow(204, (struct http_flow){.length = unknown, .knows_chunks = true},
+               "ETag: \"x\"\r\n\r\n");
+    check_flow(304, (struct http_flow){.length = 7, .knows_chunks = true}, "ETag: \"x\"\r\n\r\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reply_with_a_body),           cmocka_unit_test(a_reply_without_a_body),
         cmocka_unit_test(a_reply_without_an_end),        cmocka_unit_test(status_lines),
-        cmocka_unit_test(content_length_is_digits_only),
+        cmocka_unit_test(content_length_is_digits_only), cmocka_unit_test(a_reply_piece_by_piece),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,6 +14,8 @@
 
 #include <cmocka.h>
 
+#include "hub/feed_options.h"
+
 /* The first error; NULL: there is none. The caller frees it. */
 static char *read_section(const char *text, struct http_server_options *options)
 {
@@ -133,8 +135,9 @@ static void streams_are_off_by_default(void **state)
 static void a_path_must_be_one_and_free(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"",       "/",    "sse",     "/api",    "/api/sse",
-                                        "/a?b=c", "/a b", "/demo/x", "/health", "/#"};
+    static const char *const wrong[] = {"",         "/",        "sse",     "/api",
+                                        "/api/sse", "/a?b=c",   "/a b",    "/demo/x",
+                                        "/feeds/x", "/hooks/x", "/health", "/#"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         char text[100];
         snprintf(text, sizeof(text), "{\"handler_prefix\": \"%s\"}", wrong[i]);
@@ -167,6 +170,7 @@ static const struct config_field whole_fields[] = {
     SECTION(uni_http_stream, uni_http_stream_options_shape),
     SECTION(uni_sse, uni_sse_options_shape),
     SECTION(prometheus, prometheus_options_shape),
+    SECTION(url_proxy, url_proxy_options_shape),
 };
 static const struct config_shape whole = {
     .size = sizeof(struct server_options),
@@ -204,6 +208,51 @@ static void open_endpoints_have_different_paths(void **state)
         "{\"prometheus\": {\"enabled\": true, \"handler_prefix\": \"/p\"},"
         "\"uni_sse\": {\"enabled\": true, \"handler_prefix\": \"/p\"}}",
         "prometheus.handler_prefix: \"/p\" is not a path that uni_sse.handler_prefix has not");
+    check_paths("{\"prometheus\": {\"enabled\": true, \"handler_prefix\": \"/proxy\"},"
+                "\"url_proxy\": {\"enabled\": true}}",
+                "url_proxy.handler_prefix: the default \"/proxy\" is not a path that "
+                "prometheus.handler_prefix has not");
+}
+
+static void the_url_proxy_is_off_and_for_the_key_by_default(void **state)
+{
+    (void)state;
+    struct url_proxy_options options;
+    struct config_errors errors;
+    assert_int_equal(config_read(STR("{}"), &url_proxy_options_shape, &options, &errors),
+                     STATUS_OK);
+    config_errors_release(&errors);
+    assert_false(options.enabled);
+    assert_string_equal(options.handler_prefix, "/proxy");
+    assert_int_equal(options.access, FEED_ACCESS_KEY);
+    assert_int_equal(options.timeout_ms, 30000);
+    assert_int_equal(options.max_size, 104857600);
+    assert_int_equal(options.buffer_size, 65536);
+    assert_int_equal(options.max_concurrent, 100);
+    config_release(&url_proxy_options_shape, &options);
+}
+
+static void the_access_of_the_url_proxy_is_that_of_feeds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum feed_access access;
+    } names[] = {
+        {"{\"access\": \"key\"}", FEED_ACCESS_KEY},
+        {"{\"access\": \"token\"}", FEED_ACCESS_TOKEN},
+        {"{\"access\": \"public\"}", FEED_ACCESS_PUBLIC},
+    };
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct url_proxy_options options;
+        struct config_errors errors;
+        enum status status =
+            config_read(str_of(names[i].text), &url_proxy_options_shape, &options, &errors);
+        assert_int_equal(status, STATUS_OK);
+        config_errors_release(&errors);
+        assert_int_equal(options.access, names[i].access);
+        config_release(&url_proxy_options_shape, &options);
+    }
 }
 
 static void closed_endpoints_take_no_path(void **state)
@@ -229,6 +278,8 @@ int main(void)
         cmocka_unit_test(a_path_must_be_one_and_free),
         cmocka_unit_test(open_endpoints_have_different_paths),
         cmocka_unit_test(closed_endpoints_take_no_path),
+        cmocka_unit_test(the_url_proxy_is_off_and_for_the_key_by_default),
+        cmocka_unit_test(the_access_of_the_url_proxy_is_that_of_feeds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
