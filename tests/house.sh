@@ -45,7 +45,7 @@ home curl/ upstreams
 home sqlite3 storage
 home jansson base
 home pcre2 base
-home openssl/ hub protocols
+home openssl/ upstreams hub protocols
 
 while IFS= read -r line; do
     offend "$line: unbounded or unchecked"

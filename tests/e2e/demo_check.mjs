@@ -43,9 +43,10 @@ async function checkRefresh(sub) {
   const outcomes = Object.entries(result.upstreams).map(([name, { outcome, duration_ms: ms }]) => `${name} ${outcome} ${ms} ms`);
   tell('refreshed', `${outcomes.join(', ')}; answered after ${elapsed} ms`);
   assert.ok(result.completed, 'an upstream failed');
-  assert.ok(result.changed, 'the first refresh must change the document');
 
-  const publication = await nextPublication(sub);
+  // The channel is watched, so the feed may have been refreshed before.
+  let publication;
+  do publication = await nextPublication(sub); while (publication.offset < result.offset);
   tell('received', `${sub.channel} #${publication.offset} ${JSON.stringify(publication.data)}`);
   assert.equal(publication.offset, result.offset);
   assert.deepEqual(publication.data, result.data);

@@ -7,6 +7,7 @@ import { check } from './lib/command.mjs';
 import { startHub } from './lib/hub.mjs';
 import { difference, parseMetrics, quantile } from './lib/prometheus.mjs';
 import { openSession } from './lib/session.mjs';
+import { refusedUrl, startUpstream } from './lib/upstream.mjs';
 
 const history = { history_size: 10, history_ttl: '1h', force_recovery: true };
 
@@ -66,7 +67,7 @@ describe('metrics', { concurrency: true }, () => {
     assert.deepEqual([post.status, post.headers.allow], [405, 'GET, HEAD']);
   });
 
-  for (const path of ['metrics', '', '/', '/health', '/api', '/api/metrics', '/a b', '/a?b']) {
+  for (const path of ['metrics', '', '/', '/health', '/api', '/api/metrics', '/feeds/metrics', '/hooks/metrics', '/a b', '/a?b']) {
     test(`the path ${JSON.stringify(path)} is refused`, async t => {
       const { code, text } = await check(t, { prometheus: { handler_prefix: path } });
       assert.equal(code, 1);
@@ -214,6 +215,45 @@ describe('figures', { concurrency: true }, () => {
     assert.deepEqual([get('refreshes_total', 'one'), get('refreshes_total', 'two')], [0, 1]);
     assert.deepEqual([get('incomplete_total', 'one'), get('incomplete_total', 'two')], [0, 1]);
     assert.equal(get('refreshes_running', 'two'), 0);
+  });
+
+  test('of upstreams, each by its feed and name', async t => {
+    const upstream = await startUpstream(t);
+    const upstreams = [
+      { name: 'good', url: `${upstream.url}/json?etag=1` },
+      { name: 'again', url: `${upstream.url}/json?fail=1&fail_status=503`, retry: { attempts: 1, backoff: '1ms' } },
+      { name: 'bad', url: await refusedUrl(t, upstream), breaker: { failures: 2, open: '5m' } },
+    ];
+    const hub = await startMetricsHub(t, { feeds: ['one', 'two'].map(name => ({ name, channel: 'live:a', timeout: '60s', upstreams })) });
+    for (let i = 0; i < 3; i += 1) await hub.call('feed_refresh', { feed: 'two' });
+    const metrics = await scrape(hub);
+    const get = (what, name, more = {}, feed = 'two') => metrics.get(`belfry_upstream_${what}`, { feed, upstream: name, ...more });
+    const samples = metrics.families.get('belfry_upstream_calls_total').samples;
+    const calls = name => Object.fromEntries(samples.filter(({ labels }) => labels.feed === 'two' && labels.upstream === name).map(({ labels, value }) => [labels.outcome, value]));
+    assert.deepEqual([calls('good'), calls('again'), calls('bad')], [{ ok: 1, not_modified: 2 }, { ok: 3 }, { connect_error: 2, breaker_open: 1 }]);
+    assert.deepEqual(['good', 'again', 'bad'].map(name => get('attempts_total', name)), [3, 4, 2]);
+    assert.deepEqual(['good', 'again', 'bad'].map(name => get('retries_total', name)), [0, 1, 0]);
+    assert.deepEqual(['good', 'bad'].map(name => [get('breaker_state', name), get('breaker_opened_total', name)]), [[0, 0], [1, 1]]);
+    assert.deepEqual([get('active', 'good'), get('waiting', 'good'), get('hedges_total', 'good')], [0, 0, 0]);
+    const latency = ['0.5', '0.9', '0.99'].map(quantile => get('latency_seconds', 'good', { quantile }));
+    assert.ok(latency[0] > 0 && latency[0] <= latency[1] && latency[1] <= latency[2] && latency[2] < 60);
+    assert.equal(get('attempts_total', 'good', {}, 'one'), 0);
+    assert.equal(metrics.get('belfry_feed_not_modified_total', { feed: 'two' }), 2);
+  });
+
+  test('of what feeds keep, and of those that are watched', async t => {
+    const upstream = await startUpstream(t);
+    const feeds = ['one', 'two'].map(name => ({ name, channel: `kept:${name}`, timeout: '60s', refresh: { every: '1h' }, upstreams: [{ name: 'json', url: `${upstream.url}/json` }] }));
+    const hub = await startMetricsHub(t, { feeds, upstreams: { max_watched: 1 } });
+    for (const feed of ['one', 'two']) await hub.call('feed_refresh', { feed });
+    await openSubscribed(t, hub, 'kept:one', 'kept:two');
+    const metrics = await scrape(hub);
+    const get = (what, labels) => metrics.get(`belfry_${what}`, labels);
+    assert.equal(get('storage_feed_snapshots'), 2);
+    assert.equal(get('feed_instances'), 2);
+    assert.ok(get('feed_memory_bytes') > 1000);
+    assert.deepEqual([get('feeds_watched'), get('feed_watch_refused_total'), get('feed_evicted_total')], [1, 1, 0]);
+    assert.deepEqual([get('feed_watched', { feed: 'one' }), get('feed_watched', { feed: 'two' })], [1, 0]);
   });
 
   test("of the loop's turns, which only grow", async t => {

@@ -6,6 +6,8 @@
 
 #define BEHAVIOUR_MAX_HEADERS 16
 
+enum fail_with { FAIL_WITH_STATUS, FAIL_WITH_RESET, FAIL_WITH_HANG };
+
 struct behaviour {
     int64_t latency_ms;
     int64_t jitter_ms;
@@ -14,8 +16,18 @@ struct behaviour {
     int64_t drip_ms;
     int64_t size;
     int64_t status; /* 0: the route's */
+    int64_t head_size;
+    int64_t bomb_mib;
+    int64_t fail; /* so many requests at first */
+    int64_t fail_status;
+    enum fail_with fail_with;
+    int64_t retry_after_s; /* -1: not said, as max_age_s */
+    int64_t max_age_s;
     bool invalid;
     bool etag;
+    bool last_modified;
+    bool gzip;
+    bool drip_head;
     bool hang;
     bool reset;
     bool truncate;
@@ -27,6 +39,8 @@ struct behaviour {
     size_t n_headers;
 };
 
+/* An answer as good as it can be. */
+void behaviour_init(struct behaviour *b);
 /* False: *ret_name is the option that is malformed and *ret_expected (static) what would be right.
  * Parameters that are no option are left to the routes. */
 bool behaviour_parse(const struct query *q, struct behaviour *b, struct str *ret_name,

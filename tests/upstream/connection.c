@@ -7,9 +7,11 @@
 #include <stdlib.h>
 
 #include "base/rng.h"
+#include "tests/upstream/answer.h"
 
-#define READ_SIZE   ((size_t)16 * 1024)
-#define INPUT_MAX   (HTTP_MAX_HEAD + HTTP_MAX_BODY + READ_SIZE)
+#define READ_SIZE   SERVER_READ_SIZE
+#define INPUT_FULL  (HTTP_MAX_HEAD + HTTP_MAX_BODY + READ_SIZE)
+#define INPUT_MAX   (INPUT_FULL + 4 * READ_SIZE) /* TLS may hold back one record and wants room */
 #define OUTPUT_MAX  (RESPONSE_MAX_BODY + HTTP_MAX_HEAD + READ_SIZE)
 #define HIGH_WATER  ((size_t)256 * 1024) /* of answers that wait for the socket */
 #define LINGER_MS   1000
@@ -31,6 +33,7 @@ struct connection {
     uv_write_t write;
     uv_shutdown_t shutdown;
     struct server *server;
+    struct tls_session *tls; /* NULL: plain */
     struct connection *next;
     struct connection *prev;
     enum state state;
@@ -42,6 +45,7 @@ struct connection {
     bool said_continue;
     struct buf in;
     struct buf out;
+    struct buf records; /* what `out` becomes, with TLS */
     struct buf sending; /* under uv_write() */
     /* The answer that the state is about. */
     struct buf held;
@@ -63,8 +67,10 @@ static void on_handle_closed(uv_handle_t *handle)
     }
     buf_release(&c->in);
     buf_release(&c->out);
+    buf_release(&c->records);
     buf_release(&c->sending);
     buf_release(&c->held);
+    tls_session_destroy(c->tls);
     free(c);
 }
 
@@ -148,11 +154,25 @@ static void on_written(uv_write_t *write, int status)
     }
 }
 
-/* Hands all of `out` from `from` on to libuv. */
-static void write_later(struct connection *c, size_t from)
+/* The bytes that are ready for the socket: the output, or the records that it becomes. */
+static struct buf *wire_of(struct connection *c)
 {
-    struct buf sending = c->out;
-    c->out = c->sending;
+    if (!c->tls) {
+        return &c->out;
+    }
+    tls_session_send(c->tls, buf_str(&c->out), &c->records);
+    buf_clear(&c->out);
+    if (c->is_last && c->state == READY) {
+        tls_session_end(c->tls, &c->records);
+    }
+    return &c->records;
+}
+
+/* Hands all of *wire from `from` on to libuv. */
+static void write_later(struct connection *c, struct buf *wire, size_t from)
+{
+    struct buf sending = *wire;
+    *wire = c->sending;
     c->sending = sending;
     uv_buf_t rest = {.base = sending.ptr + from, .len = sending.len - from};
     c->write.data = c;
@@ -168,19 +188,20 @@ static void connection_flush(struct connection *c)
     if (c->is_writing || c->state == CLOSING || c->state == LINGERING) {
         return;
     }
-    if (c->out.len > 0) {
-        uv_buf_t all = {.base = c->out.ptr, .len = c->out.len};
+    struct buf *wire = wire_of(c);
+    if (wire->len > 0) {
+        uv_buf_t all = {.base = wire->ptr, .len = wire->len};
         int n = uv_try_write((uv_stream_t *)&c->tcp, &all, 1);
         if (n < 0 && n != UV_EAGAIN) {
             connection_close(c, CLOSE_PLAIN);
             return;
         }
         size_t sent = n < 0 ? 0 : (size_t)n;
-        if (sent < c->out.len) {
-            write_later(c, sent);
+        if (sent < wire->len) {
+            write_later(c, wire, sent);
             return;
         }
-        buf_clear(&c->out);
+        buf_clear(wire);
     }
     if (c->is_last && c->state == READY) {
         connection_linger(c);
@@ -232,7 +253,7 @@ static void endless_more(struct connection *c)
         buf_printf(&c->out, "%zx\r\n", n);
         buf_append(&c->out, (struct str){zeros, n});
         buf_literal(&c->out, "\r\n");
-        write_later(c, 0);
+        write_later(c, wire_of(c), 0);
     }
 }
 
@@ -256,9 +277,9 @@ static void begin_held(struct connection *c)
         } else {
             endless_more(c);
         }
-    } else if (b->drip_bytes > 0 && c->held.len > c->held_head_len) {
+    } else if (b->drip_bytes > 0 && (b->drip_head || c->held.len > c->held_head_len)) {
         c->state = DRIPPING;
-        send_held(c, c->held_head_len);
+        send_held(c, b->drip_head ? (size_t)b->drip_bytes : c->held_head_len);
         (void)uv_timer_start(&c->timer, on_drip, interval_ms, interval_ms);
     } else {
         send_held(c, c->held.len);
@@ -310,6 +331,9 @@ static void respond(struct connection *c, const struct behaviour *b)
     }
     struct buf *target = needs_holding(b) ? &c->held : &c->out;
     response_encode(&s->response, b, &s->request, target, &c->held_head_len);
+    if (s->response.status == 304) {
+        stats_not_modified(s->routes.stats);
+    }
     c->is_last = !s->request.keep_alive || b->truncate || b->close;
     if (target == &c->held) {
         hold(c, b);
@@ -320,35 +344,22 @@ static void respond(struct connection *c, const struct behaviour *b)
 
 static void answer(struct connection *c)
 {
-    static const struct behaviour none;
     struct server *s = c->server;
-    struct behaviour b = none;
-    struct str name;
-    const char *expected;
-
+    struct behaviour b;
     if (routes_is_counted(s->request.path)) {
         c->is_active = true;
-        stats_began(s->routes.stats, s->request.path);
+        stats_began(s->routes.stats, s->request.method, s->request.path);
     }
-    response_clear(&s->response);
-    if (!query_parse(s->request.query, &s->query)) {
-        response_error(&s->response, 400, "broken percent-encoding or more than %d parameters",
-                       QUERY_MAX_PARAMS);
-    } else if (!behaviour_parse(&s->query, &b, &name, &expected)) {
-        response_error(&s->response, 400, "%.*s: expected %s", STR_ARG(name), expected);
-        b = none;
-    } else {
-        routes_serve(&s->routes, &s->request, &s->query, &s->response);
-        response_apply(&s->response, &b);
-    }
+    answer_make(s, &b);
     respond(c, &b);
 }
 
 /* What cannot be read ends the connection: where the next request would begin is unknown. */
 static void refuse(struct connection *c, int status)
 {
-    static const struct behaviour none;
+    struct behaviour none;
     struct request *req = &c->server->request;
+    behaviour_init(&none);
     req->keep_alive = false;
     req->method = STR("GET");
     response_error(&c->server->response, status, "%.*s", STR_ARG(http_status_text(status)));
@@ -398,14 +409,31 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     (void)suggested;
     struct connection *c = handle->data;
     *buf = (uv_buf_t){0};
-    if (buf_reserve(&c->in, READ_SIZE) == STATUS_OK) {
+    if (c->tls) {
+        *buf = uv_buf_init(c->server->records, sizeof(c->server->records));
+    } else if (buf_reserve(&c->in, READ_SIZE) == STATUS_OK) {
         *buf = uv_buf_init(c->in.ptr + c->in.len, (unsigned)(c->in.capacity - c->in.len));
     }
 }
 
+/* False: the connection is over. */
+static bool take_records(struct connection *c, struct str bytes)
+{
+    switch (tls_session_receive(c->tls, bytes, &c->in, &c->records)) {
+    case TLS_ESTABLISHED: stats_handshake(c->server->routes.stats); return true;
+    case TLS_GOES_ON: return true;
+    case TLS_BROKEN: break;
+    }
+    c->is_last = true; /* the alert goes out */
+    if (c->state != READY) {
+        connection_close(c, CLOSE_PLAIN);
+        return false;
+    }
+    return true;
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
-    (void)buf;
     struct connection *c = stream->data;
     if (n < 0) {
         /* The end of input; what is being written may still go out. */
@@ -418,7 +446,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (c->state == LINGERING) {
         return;
     }
-    c->in.len += (size_t)n;
+    if (!c->tls) {
+        c->in.len += (size_t)n;
+    } else if (!take_records(c, (struct str){buf->base, (size_t)n})) {
+        return;
+    }
     connection_process(c);
 }
 
@@ -426,7 +458,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
  * client that sends on and on is left to wait. */
 static void update_reading(struct connection *c)
 {
-    bool wanted = c->in.len + READ_SIZE <= INPUT_MAX;
+    bool wanted = c->in.len + READ_SIZE <= INPUT_FULL;
     if (wanted == c->is_reading || c->state == CLOSING) {
         return;
     }
@@ -462,7 +494,7 @@ static void connection_process(struct connection *c)
     update_reading(c);
 }
 
-void connection_accept(struct server *s, uv_stream_t *listening)
+void connection_accept(struct server *s, uv_stream_t *listening, struct tls *tls)
 {
     struct connection *c = calloc(1, sizeof(*c));
     if (!c) {
@@ -476,6 +508,7 @@ void connection_accept(struct server *s, uv_stream_t *listening)
     c->server = s;
     buf_init(&c->in, INPUT_MAX);
     buf_init(&c->out, OUTPUT_MAX);
+    buf_init(&c->records, OUTPUT_MAX);
     buf_init(&c->sending, OUTPUT_MAX);
     buf_init(&c->held, OUTPUT_MAX);
     c->next = s->connections;
@@ -483,7 +516,8 @@ void connection_accept(struct server *s, uv_stream_t *listening)
         c->next->prev = c;
     }
     s->connections = c;
-    if (uv_accept(listening, (uv_stream_t *)&c->tcp)) {
+    c->tls = tls ? tls_session_create(tls) : NULL;
+    if (uv_accept(listening, (uv_stream_t *)&c->tcp) || (tls && !c->tls)) {
         connection_close(c, CLOSE_PLAIN);
         return;
     }

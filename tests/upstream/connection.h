@@ -4,7 +4,8 @@
 
 #include "tests/upstream/server.h"
 
-void connection_accept(struct server *s, uv_stream_t *listening);
+/* tls NULL: without. */
+void connection_accept(struct server *s, uv_stream_t *listening, struct tls *tls);
 void connection_close_all(struct server *s);
 
 #endif

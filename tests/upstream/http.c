@@ -49,6 +49,7 @@ static int parse_request_line(struct str line, struct request *req)
     if (!req->keep_alive && !str_eq(line, STR("HTTP/1.0"))) {
         return 505;
     }
+    req->target = target;
     if (take_until(&target, '?', &req->path)) {
         req->query = target;
     } else {
@@ -162,6 +163,16 @@ int http_parse_head(struct str input, struct request *req)
     return status;
 }
 
+struct str http_find_header(const struct request *req, struct str name)
+{
+    for (size_t i = 0; i < req->n_headers; i++) {
+        if (str_eq_nocase(req->headers[i].name, name)) {
+            return req->headers[i].value;
+        }
+    }
+    return STR_EMPTY;
+}
+
 /* STR() is no constant expression. */
 #define STR_INIT(literal)                                                                          \
     {                                                                                              \
@@ -175,8 +186,12 @@ static const struct {
     {200, STR_INIT("OK")},
     {201, STR_INIT("Created")},
     {204, STR_INIT("No Content")},
+    {301, STR_INIT("Moved Permanently")},
     {302, STR_INIT("Found")},
+    {303, STR_INIT("See Other")},
     {304, STR_INIT("Not Modified")},
+    {307, STR_INIT("Temporary Redirect")},
+    {308, STR_INIT("Permanent Redirect")},
     {400, STR_INIT("Bad Request")},
     {401, STR_INIT("Unauthorized")},
     {403, STR_INIT("Forbidden")},

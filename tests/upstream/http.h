@@ -17,6 +17,7 @@ struct header {
 /* Views into the text that was parsed. */
 struct request {
     struct str method;
+    struct str target; /* path and query as they came */
     struct str path;
     struct str query; /* without '?' */
     struct str body;
@@ -32,6 +33,8 @@ struct request {
 /* 200: *req is filled, the body excepted; 0: the head is not complete yet; otherwise the status to
  * refuse it with. */
 int http_parse_head(struct str input, struct request *req);
+/* Its value, empty when there is none. */
+struct str http_find_header(const struct request *req, struct str name);
 struct str http_status_text(int status);
 
 #endif

@@ -12,11 +12,23 @@
 #define DEFAULT_PORT 9101
 #define MAX_PORTS    64
 
+struct port {
+    enum listen_kind kind;
+    int number;
+};
+
 struct options {
     const char *address;
-    int ports[MAX_PORTS];
+    struct port ports[MAX_PORTS];
     size_t n_ports;
+    struct tls_files tls;
     bool quiet;
+};
+
+static const char *const schemes[N_LISTEN_KINDS] = {
+    [LISTEN_PLAIN] = "http",
+    [LISTEN_TLS] = "https",
+    [LISTEN_BLACK_HOLE] = "black-hole",
 };
 
 static const char usage[] =
@@ -25,7 +37,14 @@ static const char usage[] =
     "\n"
     "  --address ADDRESS  numeric address to listen on (default 127.0.0.1)\n"
     "  --port PORT        port to listen on, 0 for a free one (default 9101);\n"
-    "                     may come up to 64 times\n"
+    "                     may come again, up to 64 ports of all kinds\n"
+    "  --tls-port PORT    the same, with TLS; needs a certificate\n"
+    "  --tls-cert FILE    the certificate with its chain, PEM\n"
+    "  --tls-key FILE     its key, PEM\n"
+    "  --tls-client-ca FILE\n"
+    "                     clients need a certificate that one of these (PEM) has signed\n"
+    "  --black-hole-port PORT\n"
+    "                     a port to which no connection comes about, nor fails\n"
     "  --quiet            do not print the addresses\n"
     "  --help             print this and end\n";
 
@@ -35,16 +54,16 @@ static bool fail(const char *problem, const char *value)
     return false;
 }
 
-static bool add_port(struct options *o, const char *text)
+static bool add_port(struct options *o, enum listen_kind kind, const char *text)
 {
     uint64_t port;
     if (!str_to_u64(str_of(text), &port) || port > 65535) {
-        return fail("--port: expected 0 to 65535, not ", text);
+        return fail("a port: expected 0 to 65535, not ", text);
     }
     if (o->n_ports == MAX_PORTS) {
-        return fail("--port: more than 64 times", "");
+        return fail("more than 64 ports", "");
     }
-    o->ports[o->n_ports++] = (int)port;
+    o->ports[o->n_ports++] = (struct port){kind, (int)port};
     return true;
 }
 
@@ -58,58 +77,91 @@ static bool set_address(struct options *o, const char *text)
     return true;
 }
 
+static bool has_kind(const struct options *o, enum listen_kind kind)
+{
+    for (size_t i = 0; i < o->n_ports; i++) {
+        if (o->ports[i].kind == kind) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool check_options(struct options *o)
+{
+    if (o->n_ports == 0) {
+        o->ports[o->n_ports++] = (struct port){LISTEN_PLAIN, DEFAULT_PORT};
+    }
+    bool has_files = o->tls.cert && o->tls.key;
+    bool has_some_file = o->tls.cert || o->tls.key || o->tls.client_ca;
+    if (has_kind(o, LISTEN_TLS) ? !has_files : has_some_file) {
+        return fail("--tls-port, --tls-cert and --tls-key go together", "");
+    }
+    return true;
+}
+
 static bool parse_options(int argc, char **argv, struct options *o)
 {
     static const struct option names[] = {{"address", required_argument, NULL, 'a'},
                                           {"port", required_argument, NULL, 'p'},
+                                          {"tls-port", required_argument, NULL, 't'},
+                                          {"tls-cert", required_argument, NULL, 'c'},
+                                          {"tls-key", required_argument, NULL, 'k'},
+                                          {"tls-client-ca", required_argument, NULL, 'r'},
+                                          {"black-hole-port", required_argument, NULL, 'b'},
                                           {"quiet", no_argument, NULL, 'q'},
                                           {"help", no_argument, NULL, 'h'},
                                           {NULL, 0, NULL, 0}};
     *o = (struct options){.address = "127.0.0.1"};
+    bool is_good = true;
     int c;
-    while ((c = getopt_long(argc, argv, "", names, NULL)) != -1) {
+    while (is_good && (c = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (c) {
-        case 'a':
-            if (!set_address(o, optarg)) {
-                return false;
-            }
-            break;
-        case 'p':
-            if (!add_port(o, optarg)) {
-                return false;
-            }
-            break;
+        case 'a': is_good = set_address(o, optarg); break;
+        case 'p': is_good = add_port(o, LISTEN_PLAIN, optarg); break;
+        case 't': is_good = add_port(o, LISTEN_TLS, optarg); break;
+        case 'b': is_good = add_port(o, LISTEN_BLACK_HOLE, optarg); break;
+        case 'c': o->tls.cert = optarg; break;
+        case 'k': o->tls.key = optarg; break;
+        case 'r': o->tls.client_ca = optarg; break;
         case 'q': o->quiet = true; break;
         case 'h': (void)fputs(usage, stdout); exit(EXIT_SUCCESS);
         default: return fail("bad option", ""); /* getopt has said which */
         }
     }
-    if (optind < argc) {
+    if (is_good && optind < argc) {
         return fail("unexpected argument ", argv[optind]);
     }
-    if (o->n_ports == 0) {
-        o->ports[o->n_ports++] = DEFAULT_PORT;
-    }
-    return true;
+    return is_good && check_options(o);
 }
 
 static bool listen_on_all(struct server *s, const struct options *o)
 {
     bool is_ip6 = strchr(o->address, ':') != NULL;
-    for (size_t i = 0; i < o->n_ports; i++) {
+    for (const struct port *p = o->ports; p < o->ports + o->n_ports; p++) {
         int port;
-        int rc = server_listen(s, o->address, o->ports[i], &port);
+        int rc = server_listen(s, p->kind, o->address, p->number, &port);
         if (rc) {
             (void)fprintf(stderr, "belfry-upstream: cannot listen on %s port %d: %s\n", o->address,
-                          o->ports[i], uv_strerror(rc));
+                          p->number, uv_strerror(rc));
             return false;
         }
         if (!o->quiet) {
-            printf("listening http://%s%s%s:%d\n", is_ip6 ? "[" : "", o->address, is_ip6 ? "]" : "",
-                   port);
+            printf("listening %s://%s%s%s:%d\n", schemes[p->kind], is_ip6 ? "[" : "", o->address,
+                   is_ip6 ? "]" : "", port);
         }
     }
     return fflush(stdout) == 0;
+}
+
+static bool prepare_tls(struct server *s, const struct options *o)
+{
+    const char *problem;
+    if (o->tls.cert && !server_use_tls(s, &o->tls, &problem)) {
+        (void)fprintf(stderr, "belfry-upstream: cannot use %s\n", problem);
+        return false;
+    }
+    return true;
 }
 
 struct end {
@@ -161,7 +213,7 @@ static int serve(const struct options *o, struct server *s, uv_loop_t *loop)
         return EXIT_FAILURE;
     }
     watch_signals(&end, loop);
-    bool listening = listen_on_all(s, o);
+    bool listening = prepare_tls(s, o) && listen_on_all(s, o);
     if (!listening) {
         end_now(&end);
     }

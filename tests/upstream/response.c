@@ -5,19 +5,40 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "base/clock.h"
+#include "tests/upstream/gzip.h"
 
 /* How much more than it sends a truncated answer announces. */
 #define TRUNCATED_BYTES 100
 #define ETAG_SIZE       20
+#define DATE_SIZE       40
+
+void response_init(struct response *res)
+{
+    *res = (struct response){0};
+    buf_init(&res->body, RESPONSE_MAX_BODY);
+    buf_init(&res->packed, RESPONSE_MAX_BODY);
+    buf_init(&res->location, HTTP_MAX_HEAD);
+}
+
+void response_release(struct response *res)
+{
+    buf_release(&res->body);
+    buf_release(&res->packed);
+    buf_release(&res->location);
+}
 
 void response_clear(struct response *res)
 {
     res->status = 200;
     res->content_type = STR("application/json");
     res->with_etag = false;
+    res->is_gzip = false;
+    res->modified_s = 0;
     buf_clear(&res->body);
+    buf_clear(&res->location);
 }
 
 void response_text(struct response *res, struct str text)
@@ -104,6 +125,8 @@ void response_apply(struct response *res, const struct behaviour *b)
 {
     if (b->redirect.len > 0) {
         res->status = 302;
+        buf_clear(&res->location);
+        buf_append(&res->location, b->redirect);
     }
     if (b->status > 0) {
         res->status = (int)b->status;
@@ -120,24 +143,56 @@ void response_apply(struct response *res, const struct behaviour *b)
     if (b->invalid) {
         break_json(&res->body);
     }
+    if (b->bomb_mib > 0) {
+        buf_clear(&res->body);
+        res->is_gzip = true;
+        res->body.failed |= !gzip_bomb((uint64_t)b->bomb_mib, &res->body);
+    }
     res->with_etag |= b->etag;
 }
 
-/* FNV-1a: an ETag has to tell apart what differs, not to withstand anybody. */
-static void make_etag(struct str body, char etag[ETAG_SIZE])
+/* FNV-1a. */
+uint64_t response_hash(const struct response *res)
 {
     uint64_t hash = 0xcbf29ce484222325U;
-    for (size_t i = 0; i < body.len; i++) {
-        hash = (hash ^ (unsigned char)body.ptr[i]) * 0x100000001b3U;
+    for (size_t i = 0; i < res->body.len; i++) {
+        hash = (hash ^ (unsigned char)res->body.ptr[i]) * 0x100000001b3U;
     }
-    (void)snprintf(etag, ETAG_SIZE, "\"%016llx\"", (unsigned long long)hash);
+    return hash;
 }
 
-static bool etag_matches(const struct request *req, struct str etag)
+/* What an answer says about its body's version; empty texts: nothing. */
+struct version {
+    char etag[ETAG_SIZE];
+    char modified[DATE_SIZE];
+};
+
+static void make_version(const struct response *res, struct version *v)
+{
+    v->etag[0] = '\0';
+    v->modified[0] = '\0';
+    if (res->with_etag) {
+        (void)snprintf(v->etag, ETAG_SIZE, "\"%016llx\"", (unsigned long long)response_hash(res));
+    }
+    if (res->modified_s > 0) {
+        time_t seconds = (time_t)res->modified_s;
+        struct tm parts;
+        (void)strftime(v->modified, DATE_SIZE, "%a, %d %b %Y %H:%M:%S GMT",
+                       gmtime_r(&seconds, &parts));
+    }
+}
+
+/* If-None-Match overrides If-Modified-Since (RFC 9110, 13.2.2); a date has to be the very one that
+ * was said. */
+static bool has_version(const struct request *req, const struct version *v)
 {
     struct str asked = req->if_none_match;
-    return str_eq(asked, STR("*")) ||
-           (asked.len > 0 && memmem(asked.ptr, asked.len, etag.ptr, etag.len) != NULL);
+    struct str etag = str_of(v->etag);
+    if (asked.len > 0 && etag.len > 0) {
+        return str_eq(asked, STR("*")) || str_find_text(asked, etag) >= 0;
+    }
+    return v->modified[0] &&
+           str_eq(http_find_header(req, STR("if-modified-since")), str_of(v->modified));
 }
 
 static void append_header(struct buf *out, struct str name, struct str value)
@@ -149,8 +204,8 @@ static void append_header(struct buf *out, struct str name, struct str value)
 
 static void append_asked_headers(const struct behaviour *b, struct buf *out)
 {
-    if (b->redirect.len > 0) {
-        append_header(out, STR("Location: "), b->redirect);
+    if (b->max_age_s >= 0) {
+        buf_printf(out, "Cache-Control: max-age=%lld\r\n", (long long)b->max_age_s);
     }
     for (size_t i = 0; i < b->n_headers; i++) {
         append_header(out, STR_EMPTY, b->headers[i]);
@@ -169,6 +224,9 @@ static void append_body_headers(const struct response *res, const struct behavio
                                 struct buf *out)
 {
     append_header(out, STR("Content-Type: "), res->content_type);
+    if (res->is_gzip) {
+        append_header(out, STR("Content-Encoding: gzip"), STR_EMPTY);
+    }
     if (b->endless) {
         buf_literal(out, "Transfer-Encoding: chunked\r\n");
         return;
@@ -178,29 +236,74 @@ static void append_body_headers(const struct response *res, const struct behavio
     buf_literal(out, "\r\n");
 }
 
+static void append_state_headers(const struct response *res, const struct behaviour *b,
+                                 const struct version *v, struct buf *out)
+{
+    if (v->etag[0]) {
+        append_header(out, STR("ETag: "), str_of(v->etag));
+    }
+    if (v->modified[0]) {
+        append_header(out, STR("Last-Modified: "), str_of(v->modified));
+    }
+    if (res->location.len > 0) {
+        append_header(out, STR("Location: "), buf_str(&res->location));
+    }
+    if (b->retry_after_s >= 0 && res->status >= 300) {
+        buf_printf(out, "Retry-After: %lld\r\n", (long long)b->retry_after_s);
+    }
+}
+
+/* Lines of a kilobyte, and a last one for what is left. */
+static void pad_head(struct buf *out, size_t start, int64_t size)
+{
+    static char line[1024];
+    memset(line, 'x', sizeof(line));
+    struct str open = STR("X-Padding: ");
+    size_t around = open.len + 2;
+    size_t wanted = start + (size_t)size;
+    while (out->len + around + 2 < wanted && !buf_failed(out)) {
+        size_t rest = wanted - out->len - around - 2;
+        append_header(out, open, str_head((struct str){line, sizeof(line)}, rest));
+    }
+}
+
+/* Only of what a client can read, and not of what comes without an end. */
+static void compress(struct response *res, const struct behaviour *b, const struct request *req)
+{
+    if (!b->gzip || b->endless || res->is_gzip ||
+        str_find_text(http_find_header(req, STR("accept-encoding")), STR("gzip")) < 0) {
+        return;
+    }
+    buf_clear(&res->packed);
+    if (gzip_text(buf_str(&res->body), &res->packed)) {
+        struct buf plain = res->body;
+        res->body = res->packed;
+        res->packed = plain;
+        res->is_gzip = true;
+    }
+}
+
 void response_encode(struct response *res, const struct behaviour *b, const struct request *req,
                      struct buf *out, size_t *ret_head_len)
 {
-    char etag[ETAG_SIZE] = "";
-    if (res->with_etag) {
-        make_etag(buf_str(&res->body), etag);
-        if (res->status == 200 && etag_matches(req, str_of(etag))) {
-            res->status = 304;
-        }
+    struct version version;
+    make_version(res, &version);
+    if (res->status == 200 && has_version(req, &version)) {
+        res->status = 304;
     }
     bool has_body = res->status != 204 && res->status != 304;
     size_t start = out->len;
     append_status_line(res->status, out);
     if (has_body) {
+        compress(res, b, req);
         append_body_headers(res, b, out);
     }
-    if (res->with_etag) {
-        append_header(out, STR("ETag: "), str_of(etag));
-    }
+    append_state_headers(res, b, &version, out);
     append_asked_headers(b, out);
     if (!req->keep_alive) {
         buf_literal(out, "Connection: close\r\n");
     }
+    pad_head(out, start, b->head_size);
     buf_literal(out, "\r\n");
     *ret_head_len = out->len - start;
     if (has_body && !b->endless && !str_eq(req->method, STR("HEAD"))) {

@@ -11,10 +11,16 @@
 struct response {
     int status;
     struct str content_type;
-    struct buf body; /* reused from answer to answer */
+    struct buf body; /* the three are reused from answer to answer */
+    struct buf packed;
+    struct buf location; /* of a redirect; empty: none */
     bool with_etag;
+    bool is_gzip;       /* what the body is, whoever asks */
+    int64_t modified_s; /* Last-Modified; 0: none */
 };
 
+void response_init(struct response *res);
+void response_release(struct response *res);
 void response_clear(struct response *res);
 /* {"error":"..."} with a status. */
 void response_error(struct response *res, int status, const char *format, ...)
@@ -26,9 +32,12 @@ void response_add_number(struct response *res, struct str name, int64_t number);
 /* Adds "padding":"xxx" so that the object is exactly `size` bytes long, if it is shorter. */
 void response_pad(struct response *res, size_t size);
 
+/* Tells apart bodies that differ; no protection against anybody. */
+uint64_t response_hash(const struct response *res);
 /* Changes status and body as the options ask. */
 void response_apply(struct response *res, const struct behaviour *b);
-/* Appends head and body; *ret_head_len is the length of the head. */
+/* Appends head and body, or 304 when the request has that already; *ret_head_len is the length of
+ * the head. */
 void response_encode(struct response *res, const struct behaviour *b, const struct request *req,
                      struct buf *out, size_t *ret_head_len);
 

@@ -2,6 +2,8 @@
 /* The table of routes and those of them that need no file of their own. */
 #include "tests/upstream/routes.h"
 
+#include <stdio.h>
+
 #include "tests/upstream/demo.h"
 
 #define JSON_DEFAULT_SIZE 1000
@@ -123,6 +125,45 @@ static void serve_status(const struct call *c)
     buf_printf(&c->res->body, "{\"status\":%u}", (unsigned)status);
 }
 
+/* A query that came can stand in a head again; a text that was decoded may hold anything. */
+static bool is_fit_for_head(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if ((unsigned char)text.ptr[i] <= ' ' || text.ptr[i] == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void redirect_here(const struct call *c, const char *rest)
+{
+    c->res->status = 302;
+    buf_printf(&c->res->location, "/redirect/%s%s%.*s", rest, c->req->query.len > 0 ? "?" : "",
+               STR_ARG(c->req->query));
+    buf_literal(&c->res->body, "{}");
+}
+
+/* /redirect/N through itself N times, then to the parameter `to` or to an answer. */
+static void serve_redirect(const struct call *c)
+{
+    uint64_t n;
+    char rest[24];
+    struct str to = query_find(c->query, STR("to"));
+    if (str_eq(c->rest, STR("loop"))) {
+        redirect_here(c, "loop");
+    } else if (!str_to_u64(c->rest, &n) || !is_fit_for_head(to)) {
+        response_error(c->res, 400, "expected /redirect/N?to=URL or /redirect/loop");
+    } else if (n > 0) {
+        (void)snprintf(rest, sizeof(rest), "%llu", (unsigned long long)(n - 1));
+        redirect_here(c, rest);
+    } else {
+        c->res->status = to.len > 0 ? 302 : 200;
+        buf_append(&c->res->location, to);
+        buf_literal(&c->res->body, "{}");
+    }
+}
+
 static void serve_values(const struct call *c)
 {
     values_serve(c->routes->values, c->rest, c->req, c->res);
@@ -140,6 +181,7 @@ static void serve_stats_reset(const struct call *c)
         return;
     }
     stats_reset(c->routes->stats);
+    targets_reset(c->routes->targets);
     buf_literal(&c->res->body, "{}");
 }
 
@@ -159,11 +201,12 @@ static const struct route {
     struct str path;
     void (*serve)(const struct call *c);
 } routes_table[] = {
-    {STR_INIT("/health"), serve_health},   {STR_INIT("/json"), serve_json},
-    {STR_INIT("/weather"), serve_weather}, {STR_INIT("/air/"), serve_air},
-    {STR_INIT("/events"), serve_events},   {STR_INIT("/values/"), serve_values},
-    {STR_INIT("/status/"), serve_status},  {STR_INIT("/echo"), serve_echo},
-    {STR_INIT("/stats"), serve_stats},     {STR_INIT("/stats/reset"), serve_stats_reset},
+    {STR_INIT("/health"), serve_health},      {STR_INIT("/json"), serve_json},
+    {STR_INIT("/weather"), serve_weather},    {STR_INIT("/air/"), serve_air},
+    {STR_INIT("/events"), serve_events},      {STR_INIT("/values/"), serve_values},
+    {STR_INIT("/status/"), serve_status},     {STR_INIT("/echo"), serve_echo},
+    {STR_INIT("/stats"), serve_stats},        {STR_INIT("/stats/reset"), serve_stats_reset},
+    {STR_INIT("/redirect/"), serve_redirect},
 };
 
 static bool route_fits(const struct route *r, struct str path)

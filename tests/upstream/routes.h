@@ -5,12 +5,14 @@
 #include "tests/upstream/query.h"
 #include "tests/upstream/response.h"
 #include "tests/upstream/stats.h"
+#include "tests/upstream/targets.h"
 #include "tests/upstream/values.h"
 
 /* What the routes need to know beside the request. */
 struct routes {
     struct stats *stats;
     struct values *values;
+    struct targets *targets;
 };
 
 /* Fills in *res, which is clear. */

@@ -16,9 +16,24 @@ struct path_count {
     char path[];
 };
 
+/* STR() is no constant expression. */
+#define STR_INIT(literal)                                                                          \
+    {                                                                                              \
+        literal, sizeof(literal) - 1                                                               \
+    }
+
+static const struct str methods[] = {
+    STR_INIT("GET"),   STR_INIT("HEAD"),   STR_INIT("POST"),    STR_INIT("PUT"),
+    STR_INIT("PATCH"), STR_INIT("DELETE"), STR_INIT("OPTIONS"), STR_INIT("(other)"),
+};
+#define N_METHODS (sizeof(methods) / sizeof(methods[0]))
+
 struct stats {
     uint64_t n_requests;
     uint64_t n_connections;
+    uint64_t n_handshakes;
+    uint64_t n_not_modified;
+    uint64_t n_by_method[N_METHODS];
     uint64_t n_active;
     uint64_t max_active;
     uint64_t n_other_paths;
@@ -54,6 +69,20 @@ void stats_connection(struct stats *s)
     s->n_connections++;
 }
 
+void stats_handshake(struct stats *s)
+{
+    s->n_handshakes++;
+}
+
+static void add_method(struct stats *s, struct str method)
+{
+    size_t i = 0;
+    while (i < N_METHODS - 1 && !str_eq(methods[i], method)) {
+        i++;
+    }
+    s->n_by_method[i]++;
+}
+
 static void add_path(struct stats *s, struct str path)
 {
     bool has_room = HASH_COUNT(s->paths) < MAX_PATHS;
@@ -68,9 +97,10 @@ static void add_path(struct stats *s, struct str path)
     HASH_ADD_KEYPTR(hh, s->paths, p->path, p->len, p);
 }
 
-void stats_began(struct stats *s, struct str path)
+void stats_began(struct stats *s, struct str method, struct str path)
 {
     s->n_requests++;
+    add_method(s, method);
     s->n_active++;
     if (s->n_active > s->max_active) {
         s->max_active = s->n_active;
@@ -89,13 +119,35 @@ void stats_ended(struct stats *s)
     s->n_active--;
 }
 
+void stats_not_modified(struct stats *s)
+{
+    s->n_not_modified++;
+}
+
+static void write_methods(const struct stats *s, struct response *res)
+{
+    const char *comma = "";
+    buf_literal(&res->body, "\"by_method\":{");
+    for (size_t i = 0; i < N_METHODS; i++) {
+        if (s->n_by_method[i] > 0) {
+            buf_printf(&res->body, "%s\"%.*s\":%llu", comma, STR_ARG(methods[i]),
+                       (unsigned long long)s->n_by_method[i]);
+            comma = ",";
+        }
+    }
+    buf_literal(&res->body, "},");
+}
+
 void stats_write(const struct stats *s, struct response *res)
 {
     buf_printf(&res->body,
-               "{\"requests\":%llu,\"connections\":%llu,\"active\":%llu,\"max_active\":%llu,"
-               "\"by_path\":{",
+               "{\"requests\":%llu,\"connections\":%llu,\"tls_handshakes\":%llu,\"active\":%llu,"
+               "\"max_active\":%llu,\"not_modified\":%llu,",
                (unsigned long long)s->n_requests, (unsigned long long)s->n_connections,
-               (unsigned long long)s->n_active, (unsigned long long)s->max_active);
+               (unsigned long long)s->n_handshakes, (unsigned long long)s->n_active,
+               (unsigned long long)s->max_active, (unsigned long long)s->n_not_modified);
+    write_methods(s, res);
+    buf_literal(&res->body, "\"by_path\":{");
     for (const struct path_count *p = s->paths; p; p = p->hh.next) {
         response_text(res, (struct str){p->path, p->len});
         buf_append_char(&res->body, ':');

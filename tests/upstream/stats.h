@@ -11,9 +11,13 @@ void stats_destroy(struct stats *s);
 void stats_reset(struct stats *s);
 
 void stats_connection(struct stats *s);
+/* A TLS handshake ended well. */
+void stats_handshake(struct stats *s);
 /* A request came; it is active until stats_ended(). */
-void stats_began(struct stats *s, struct str path);
+void stats_began(struct stats *s, struct str method, struct str path);
 void stats_ended(struct stats *s);
+/* It was answered with 304. */
+void stats_not_modified(struct stats *s);
 
 void stats_write(const struct stats *s, struct response *res);
 

@@ -69,12 +69,8 @@ static struct value *add(struct values *v, struct str name)
 
 static struct str find_content_type(const struct request *req)
 {
-    for (size_t i = 0; i < req->n_headers; i++) {
-        if (str_eq_nocase(req->headers[i].name, STR("content-type"))) {
-            return req->headers[i].value;
-        }
-    }
-    return STR("application/json");
+    struct str type = http_find_header(req, STR("content-type"));
+    return type.len > 0 ? type : STR("application/json");
 }
 
 static void put(struct values *v, struct str name, const struct request *req, struct response *res)

@@ -3,7 +3,7 @@
 //   const gate = await startGate(t);
 //   gate.url                                  'http://127.0.0.1:PORT'
 //   const held = await gate.next();           // the next request, in order of arrival: { method, url, headers }
-//   held.answer('{"a":1}', { status: 200 })   // anything but a string is sent as JSON
+//   held.answer('{"a":1}', { status: 200, headers: {} })   // anything but a string is sent as JSON
 //   await held.gone                           // the hub has given it up
 //   gate.n                                    // how many came so far
 //   const trap = await startGate(t, { open: true });    // for what must not be asked: answers {} at once, and counts
@@ -23,8 +23,8 @@ export async function startGate(t, { open = false } = {}) {
       url: incoming.url,
       headers: incoming.headers,
       get gone() { return within(gone, `the end of the request to ${incoming.url}`); },
-      answer(body, { status = 200 } = {}) {
-        outgoing.writeHead(status, { 'content-type': 'application/json' });
+      answer(body, { status = 200, headers = {} } = {}) {
+        outgoing.writeHead(status, { 'content-type': 'application/json', ...headers });
         outgoing.end(typeof body === 'string' ? body : JSON.stringify(body));
       },
     };
