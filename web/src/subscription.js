@@ -28,6 +28,8 @@ export function follow(client, channel, handlers) {
   }
 
   sub.on('publication', publication => {
+    // A feed's last snapshot, which every new subscriber gets, has no offset: here the history has it.
+    if (publication.offset === undefined) return;
     nReceived += 1;
     if (early) early.push(publication);
     else handlers.publication(publication);
