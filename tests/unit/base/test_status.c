@@ -17,15 +17,15 @@ static void names_are_stable(void **state)
     assert_string_equal(status_name(STATUS_TOO_LARGE), "too_large");
     assert_string_equal(status_name(STATUS_UNRECOVERABLE), "unrecoverable");
     assert_string_equal(status_name((enum status)1), "unknown");
-    assert_string_equal(status_name((enum status)(STATUS_WRONG_FORMAT - 1)), "unknown");
+    assert_string_equal(status_name((enum status)(STATUS_UPSTREAM_TIMEOUT - 1)), "unknown");
 }
 
 static void names_are_distinct(void **state)
 {
     (void)state;
-    for (int a = STATUS_WRONG_FORMAT; a <= STATUS_OK; a++) {
+    for (int a = STATUS_UPSTREAM_TIMEOUT; a <= STATUS_OK; a++) {
         assert_string_not_equal(status_name((enum status)a), "unknown");
-        for (int b = STATUS_WRONG_FORMAT; b < a; b++) {
+        for (int b = STATUS_UPSTREAM_TIMEOUT; b < a; b++) {
             assert_string_not_equal(status_name((enum status)a), status_name((enum status)b));
         }
     }
