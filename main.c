@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* The front door: options, configuration, wiring, signals, and the order of going down. */
-#include <getopt.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,7 +14,8 @@
 #include "protocols/server.h"
 #include "settings.h"
 #include "storage/storage.h"
-#include "tools.h"
+#include "tools/command.h"
+#include "tools/tools.h"
 #include "upstreams/address_guard.h"
 #include "upstreams/fetch.h"
 
@@ -319,109 +319,94 @@ static int serve(struct program *p)
 
 /* --- command line --- */
 
-static const char usage[] =
-    "Belfry, a WebSocket notification hub with REST fan-out.\n"
-    "\n"
-    "usage: belfry [serve] --config FILE    run the hub\n"
-    "       belfry checkconfig --config FILE  say all that is wrong with a configuration\n"
-    "       belfry checkdb --config FILE    say all that is wrong with the database\n"
-    "       belfry backup --config FILE --to FILE  copy the database, also of a running hub\n"
-    "       belfry version\n"
-    "       belfry --help\n"
-    "\n"
-    "Scalar keys of the configuration can be overridden by environment variables:\n"
-    "http_server.port by BELFRY_HTTP_SERVER_PORT. SIGTERM and SIGINT end the hub in\n"
-    "an orderly way, a second one at once.\n";
-
-static int misused(const char *what)
+static int run_serve(int argc, char **argv)
 {
-    fprintf(stderr, "belfry: %s\n\n%s", what, usage);
-    return 2;
-}
-
-enum command { COMMAND_SERVE, COMMAND_CHECKCONFIG, COMMAND_CHECKDB, COMMAND_BACKUP, N_COMMANDS };
-
-static enum command command_of(const char *name)
-{
-    static const char *const names[N_COMMANDS] = {"serve", "checkconfig", "checkdb", "backup"};
-    int i = 0;
-    while (i < N_COMMANDS && strcmp(name, names[i]) != 0) {
-        i++;
-    }
-    return (enum command)i;
-}
-
-static int run_with_settings(enum command command, struct program *p, const char *config_path,
-                             const char *to)
-{
-    switch (command) {
-    case COMMAND_SERVE: return serve(p);
-    case COMMAND_CHECKDB: return tools_checkdb(&p->settings.storage);
-    case COMMAND_BACKUP: return tools_backup(&p->settings.storage, to);
-    default: printf("%s: ok\n", config_path); return 0;
-    }
-}
-
-static int run(const char *name, const char *config_path, const char *to)
-{
-    enum command command = command_of(name);
-    if (command == N_COMMANDS) {
-        char what[160];
-        snprintf(
-            what, sizeof(what),
-            "\"%.60s\" is not one of the commands: serve, checkconfig, checkdb, backup, version",
-            name);
-        return misused(what);
-    }
-    if (!config_path) {
-        return misused("--config FILE is missing");
-    }
-    if ((command == COMMAND_BACKUP) != (to != NULL)) {
-        return misused(to ? "--to FILE is for backup" : "--to FILE is missing");
-    }
-    if (to && !*to) {
-        return misused("--to FILE is empty");
-    }
+    const char *config = NULL;
+    const struct command_option options[] = {
+        {"config", 'c', "FILE", "the configuration", true, &config, NULL},
+    };
     struct program program = {.state = SHUTDOWN_NOT_BEGUN};
-    int code = 1;
-    if (settings_load(config_path, &program.settings)) {
-        code = run_with_settings(command, &program, config_path, to);
+    int code;
+    if (!command_read(options, 1, argc, argv, &code)) {
+        return code;
     }
+    code = settings_load(config, &program.settings) ? serve(&program) : 1;
     settings_release(&program.settings);
     return code;
 }
 
+static int run_version(int argc, char **argv)
+{
+    int code;
+    if (command_read(NULL, 0, argc, argv, &code)) {
+        puts("belfry " BELFRY_VERSION);
+        code = 0;
+    }
+    return code;
+}
+
+static const struct command commands[] = {
+    {"serve", "run the hub (where no command is named)", run_serve},
+    {"checkconfig", "say all that is wrong with a configuration", tools_checkconfig},
+    {"checkdb", "say all that is wrong with the database", tools_checkdb},
+    {"backup", "copy the database, also of a running hub", tools_backup},
+    {"version", "print the version", run_version},
+};
+
+#define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void print_usage(FILE *to)
+{
+    fputs("Belfry, a WebSocket notification hub with REST fan-out.\n"
+          "\n"
+          "usage: belfry [COMMAND] --config FILE ...\n"
+          "\n",
+          to);
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        fprintf(to, "  %-18s %s\n", commands[i].name, commands[i].summary);
+    }
+    fputs("\n"
+          "\"belfry COMMAND --help\" names its options. Scalar keys of the configuration can be\n"
+          "overridden by environment variables: http_server.port by BELFRY_HTTP_SERVER_PORT.\n"
+          "SIGTERM and SIGINT end the hub in an orderly way, a second one at once.\n",
+          to);
+}
+
+static int unknown_command(const char *name)
+{
+    fprintf(stderr, "belfry: \"%.60s\" is not one of the commands:", name);
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        fprintf(stderr, "%s%s", i > 0 ? ", " : " ", commands[i].name);
+    }
+    fputs("\n", stderr);
+    return 2;
+}
+
+static bool is_one_of(const char *word, const char *a, const char *b, const char *c)
+{
+    return strcmp(word, a) == 0 || strcmp(word, b) == 0 || strcmp(word, c) == 0;
+}
+
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"to", required_argument, NULL, 't'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {"version", no_argument, NULL, 'v'},
-                                            {NULL, 0, NULL, 0}};
-    const char *config_path = NULL, *to = NULL;
-    int option;
     /* Beyond a limit of file size (RLIMIT_FSIZE) writing shall fail, like on a full disk. */
     signal(SIGXFSZ, SIG_IGN);
-    while ((option = getopt_long(argc, argv, "c:hv", options, NULL)) != -1) {
-        switch (option) {
-        case 'c': config_path = optarg; break;
-        case 't': to = optarg; break;
-        case 'h': fputs(usage, stdout); return 0;
-        case 'v': puts("belfry " BELFRY_VERSION); return 0;
-        default: fputs(usage, stderr); return 2;
+    const char *name = argc > 1 ? argv[1] : "";
+    if (is_one_of(name, "--help", "-h", "help")) {
+        print_usage(stdout);
+        return 0;
+    }
+    if (is_one_of(name, "--version", "-v", "version")) {
+        return run_version(1, (char *[]){"version", NULL});
+    }
+    if (name[0] == '-' || argc < 2) {
+        argv[0] = "serve";
+        return run_serve(argc, argv);
+    }
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        if (strcmp(name, commands[i].name) == 0) {
+            return commands[i].run(argc - 1, argv + 1);
         }
     }
-    if (argc - optind > 1) {
-        return misused("more than one command");
-    }
-    const char *command = optind < argc ? argv[optind] : "serve";
-    if (strcmp(command, "version") == 0) {
-        puts("belfry " BELFRY_VERSION);
-        return 0;
-    }
-    if (strcmp(command, "help") == 0) {
-        fputs(usage, stdout);
-        return 0;
-    }
-    return run(command, config_path, to);
+    return unknown_command(name);
 }

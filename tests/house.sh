@@ -16,10 +16,11 @@ rank() {
     storage | upstreams) echo 1 ;;
     hub) echo 2 ;;
     protocols) echo 3 ;;
+    tools) echo 4 ;;
     esac
 }
 
-for floor in base storage upstreams hub protocols; do
+for floor in base storage upstreams hub protocols tools; do
     while IFS=: read -r file include; do
         other=${include#*\"}
         other=${other%%/*}
@@ -38,7 +39,7 @@ home() {
         *" ${file%%/*} "*) ;;
         *) offend "$file: <$header> is at home in: $*" ;;
         esac
-    done < <(grep -rlE "^#include <$header" --include='*.[ch]' base storage upstreams hub protocols main.c settings.c settings.h tools.c tools.h)
+    done < <(grep -rlE "^#include <$header" --include='*.[ch]' base storage upstreams hub protocols tools main.c settings.c settings.h)
 }
 home libwebsockets protocols
 home curl/ upstreams
@@ -50,11 +51,11 @@ home openssl/ upstreams hub protocols
 while IFS= read -r line; do
     offend "$line: unbounded or unchecked"
 done < <(grep -rnE '\b(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|gets)\(' --include='*.[ch]' \
-    base storage upstreams hub protocols tests/upstream tests/bench main.c settings.c tools.c)
+    base storage upstreams hub protocols tests/upstream tests/bench tools main.c settings.c)
 
 while IFS= read -r line; do
     offend "$line"
-done < <(find base storage upstreams hub protocols tests/upstream tests/bench main.c settings.c tools.c -name '*.c' -print0 |
+done < <(find base storage upstreams hub protocols tests/upstream tests/bench tools main.c settings.c -name '*.c' -print0 |
     xargs -0 awk '
         FNR == 1 { name = "" }
         /^[A-Za-z_].*\(/ && !/;[ \t]*$/ { name = $0; sub(/\(.*/, "", name); sub(/.*[ *]/, "", name) }

@@ -378,7 +378,7 @@ describe('the command line', { concurrency: true }, () => {
       const { code, text, out } = await belfry(args);
       assert.equal(code, 2, args.join(' '));
       assert.equal(out, '');
-      assert.match(text, /usage: belfry/);
+      assert.match(text, /is missing|lacks its value|is not one of|one argument too many/);
     }
     assert.match((await belfry(['frobnicate'])).text, /^belfry: "frobnicate" is not one of the commands: serve, checkconfig/);
   });

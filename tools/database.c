@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Unit tools puts what the storage's tools say into words and exit codes. No state. */
-#include "tools.h"
+/* The commands around the database file: what the storage's tools say, in words and exit codes. No
+ * state. */
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "settings.h"
 #include "storage/storage.h"
+#include "tools/command.h"
+#include "tools/tools.h"
 
 static bool has_file(const struct storage_settings *settings)
 {
@@ -47,9 +50,10 @@ static const char *plural(uint64_t n)
     return n == 1 ? "" : "s";
 }
 
-int tools_checkdb(const struct storage_settings *settings)
+static int check(const struct storage_settings *settings, const char *unused)
 {
     struct storage_check_counts counts;
+    (void)unused;
     if (!has_file(settings)) {
         return 1;
     }
@@ -75,7 +79,7 @@ int tools_checkdb(const struct storage_settings *settings)
     return 0;
 }
 
-int tools_backup(const struct storage_settings *settings, const char *to)
+static int copy(const struct storage_settings *settings, const char *to)
 {
     struct stat about;
     if (!has_file(settings)) {
@@ -93,4 +97,35 @@ int tools_backup(const struct storage_settings *settings, const char *to)
     int64_t size = stat(to, &about) == 0 ? (int64_t)about.st_size : 0;
     printf("%s: copied to %s, %" PRId64 " bytes\n", settings->path, to, size);
     return 0;
+}
+
+static int with_storage(const char *config, const char *to,
+                        int (*run)(const struct storage_settings *settings, const char *to))
+{
+    struct settings settings;
+    int code = settings_load(config, &settings) ? run(&settings.storage, to) : 1;
+    settings_release(&settings);
+    return code;
+}
+
+int tools_checkdb(int argc, char **argv)
+{
+    const char *config = NULL;
+    const struct command_option options[] = {
+        {"config", 'c', "FILE", "the configuration, which names the database", true, &config, NULL},
+    };
+    int code;
+    return command_read(options, 1, argc, argv, &code) ? with_storage(config, NULL, check) : code;
+}
+
+int tools_backup(int argc, char **argv)
+{
+    const char *config = NULL;
+    const char *to = NULL;
+    const struct command_option options[] = {
+        {"config", 'c', "FILE", "the configuration, which names the database", true, &config, NULL},
+        {"to", 't', "FILE", "the copy; there must be none", true, &to, NULL},
+    };
+    int code;
+    return command_read(options, 2, argc, argv, &code) ? with_storage(config, to, copy) : code;
 }

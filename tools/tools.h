@@ -1,0 +1,12 @@
+/* The commands beside "serve", for operators. Each is the run() of a struct command: prints what it
+ * did or found, and returns the program's exit code. */
+#ifndef BELFRY_TOOLS_TOOLS_H
+#define BELFRY_TOOLS_TOOLS_H
+
+/* configuration.c */
+int tools_checkconfig(int argc, char **argv);
+/* database.c. A hub may be running on the file. */
+int tools_checkdb(int argc, char **argv);
+int tools_backup(int argc, char **argv);
+
+#endif
