@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The list is parsed once, at the start, and never changes; a question walks it. Addresses are
- * compared as bytes, so that it does not matter how they were written; an IPv4 address mapped into
- * IPv6 (::ffff:0:0/96) is that IPv4 address, here as in the kernel. */
+/* A list is parsed once, and may be exchanged for another one as a whole; a question walks it.
+ * Addresses are compared as bytes, so that it does not matter how they were written; an IPv4
+ * address mapped into IPv6 (::ffff:0:0/96) is that IPv4 address, here as in the kernel. */
 #include "upstreams/address_guard.h"
 
 #include <arpa/inet.h>
@@ -30,7 +30,7 @@ struct entry {
 
 struct address_guard {
     size_t n_entries;
-    struct entry entries[];
+    struct entry *entries;
 };
 
 /* --- addresses --- */
@@ -363,8 +363,8 @@ static void *check_memory(void *memory)
 struct address_guard *address_guard_create(const struct config_list *hosts)
 {
     char *const *texts = hosts->items;
-    size_t size = sizeof(struct address_guard) + hosts->n_items * sizeof(struct entry);
-    struct address_guard *guard = check_memory(calloc(1, size));
+    struct address_guard *guard = check_memory(calloc(1, sizeof(*guard)));
+    guard->entries = check_memory(calloc(hosts->n_items + 1, sizeof(*guard->entries)));
     for (size_t i = 0; i < hosts->n_items; i++) {
         char *text = check_memory(str_dup(str_of(texts[i])));
         const char *expected = parse_entry(str_of(text), &guard->entries[i]);
@@ -384,7 +384,16 @@ void address_guard_destroy(struct address_guard *guard)
     for (size_t i = 0; i < guard->n_entries; i++) {
         free(guard->entries[i].text);
     }
+    free(guard->entries);
     free(guard);
+}
+
+void address_guard_replace(struct address_guard *guard, struct address_guard *newer)
+{
+    struct address_guard older = *guard;
+    *guard = *newer;
+    *newer = older;
+    address_guard_destroy(newer);
 }
 
 static bool lists_address(const struct address_guard *guard, const struct address *address,

@@ -21,10 +21,13 @@ struct sockaddr;
 
 /* What was expected of an entry that is none, as a noun; NULL: it is good. */
 const char *address_guard_expects(struct str entry);
-/* hosts: of char *, checked. Ends the program when memory is short: made once, at the start. */
+/* hosts: of char *, checked. Ends the program when memory is short. */
 struct address_guard *address_guard_create(const struct config_list *hosts);
 /* Accepts NULL. */
 void address_guard_destroy(struct address_guard *guard);
+
+/* From here on it says what the newer one says, which is freed. */
+void address_guard_replace(struct address_guard *guard, struct address_guard *newer);
 
 /* Is the host, with its port, in the list? host: of a URL (whose scheme and user information are
  * the caller's to look at), without brackets and zone; any case, perhaps with a dot at the end.

@@ -1,7 +1,7 @@
 /* HTTP/1.1 without libcurl, for the one request that is made millions of times: a GET of an http
  * URL whose answer is gathered. Connections are kept and stay watched, so that such a request over
- * a warm one costs one write and mostly one read. Names are not looked up here: libcurl does that
- * when it is asked first, and tells what it came to. Loop's thread only. */
+ * a warm one costs one write and mostly one read. Names are not looked up here: where there is no
+ * connection to one, libcurl makes it, which is good at that. Loop's thread only. */
 #ifndef BELFRY_UPSTREAMS_DIRECT_H
 #define BELFRY_UPSTREAMS_DIRECT_H
 
@@ -23,7 +23,6 @@ struct direct_options {
     const struct address_guard *guard; /* of every address; NULL: none */
     size_t max_kept;                   /* connections that nobody uses */
     int64_t kept_ms;                   /* for so long, and a little more */
-    int64_t known_ms;                  /* how long an address that was learnt is good */
 };
 
 enum status direct_create(const struct direct_options *options,
@@ -33,7 +32,8 @@ void direct_destroy(struct direct *d);
 
 enum direct_end {
     DIRECT_COMPLETE,
-    DIRECT_UNKNOWN, /* the name's address is not known, or no good any more: libcurl is to ask */
+    DIRECT_NAME, /* no connection is kept, and the host is no address: somebody else is to connect
+                  */
     DIRECT_NOT_CONNECTED,
     DIRECT_REFUSED, /* by the guard */
     DIRECT_TIMEOUT,
@@ -49,7 +49,7 @@ typedef bool (*direct_head_fn)(const struct direct_call *call);
 /* Embed it; zero-initialise it. */
 struct direct_call {
     /* What is asked; lives until the end. */
-    struct str authority; /* "host:port" or "host" of the URL */
+    struct str authority; /* of the URL, one that direct_authority_read() takes */
     struct str request;
     int64_t ends_us;            /* of clock_monotonic_us() */
     int64_t timeout_ms;         /* the whole of which that is the end */
@@ -61,7 +61,8 @@ struct direct_call {
     struct response_head *head; /* as after its reset */
     struct buf *body;           /* empty; its maximum is that of the answer */
     struct buf *location;       /* gets the value of Location; NULL: it is of no use */
-    char *error;                /* of DIRECT_ERROR_SIZE: words, unless complete or unknown */
+    char *error;                /* of DIRECT_ERROR_SIZE: words, unless DIRECT_COMPLETE, DIRECT_NAME
+                                 */
 
     /* What is known of it then. */
     int64_t connect_us;
@@ -79,14 +80,15 @@ struct direct_call {
     struct inflater *inflater;
     int64_t begun_us; /* this attempt */
     int64_t ready_us; /* 0: not connected yet */
+    int socket;       /* to begin with; -1: none */
     bool is_starting;
     bool is_skipping;
 };
 
 void direct_start(struct direct *d, struct direct_call *call);
+/* The same, over a connection that was made meanwhile. The socket, which does not block, is the
+ * engine's from here on. */
+void direct_start_over(struct direct *d, struct direct_call *call, int socket);
 /* on_end() will not be called. Does nothing when the call is not under way. */
 void direct_cancel(struct direct *d, struct direct_call *call);
-/* libcurl has connected to this address for that authority. */
-void direct_learn(struct direct *d, struct str authority, const char *address);
-
 #endif

@@ -144,7 +144,6 @@ static struct direct_connection *connection_new(struct direct *d, int fd)
     c->direct = d;
     c->call = NULL;
     c->fd = fd;
-    c->is_connecting = true;
     c->is_failed = false;
     c->n_sent = 0;
     return c;
@@ -168,27 +167,37 @@ static int open_socket(const struct direct_address *address)
     return fd;
 }
 
-struct direct_connection *connection_open(struct direct *d, struct direct_host *host,
-                                          const struct direct_address *address)
+/* Of a socket, which is its own from here on. */
+static struct direct_connection *begin(struct direct *d, struct direct_host *host, int fd,
+                                       bool is_connecting)
 {
-    int fd = open_socket(address);
-    if (fd < 0) {
-        return NULL;
-    }
     struct direct_connection *c = connection_new(d, fd);
     if (!c) {
+        int error = errno;
         (void)close(fd);
-        errno = ENOMEM;
+        errno = error;
         return NULL;
     }
     c->host = host;
+    c->is_connecting = is_connecting;
     host->n_connections++;
-    if (!connection_watch(c, UV_WRITABLE)) {
+    if (!connection_watch(c, is_connecting ? UV_WRITABLE : UV_READABLE)) {
         connection_close(c);
         errno = ENOMEM;
         return NULL;
     }
     return c;
+}
+
+struct direct_connection *connection_open(struct direct *d, struct direct_host *host)
+{
+    int fd = open_socket(&host->address);
+    return fd < 0 ? NULL : begin(d, host, fd, true);
+}
+
+struct direct_connection *connection_adopt(struct direct *d, struct direct_host *host, int fd)
+{
+    return begin(d, host, fd, false);
 }
 
 void connection_close(struct direct_connection *c)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Between fetches and the direct client: which fetches it makes, and what becomes of them. One
- * whose host's address it does not know is made by libcurl, and so is one that is redirected, from
- * then on. Loop's thread only. */
+/* Between fetches and the direct client: which fetches it makes, and what becomes of them. To a
+ * name, libcurl makes the connections. One that is redirected elsewhere is libcurl's from then on.
+ * Loop's thread only. */
 #include "upstreams/pool.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -14,9 +15,10 @@
 #define MAX_KEPT_BYTES       ((size_t)16 * 1024) /* a larger buffer is not kept for the next */
 #define MAX_LOCATION_BYTES   ((size_t)64 * 1024)
 #define CONNECTION_KEPT_MS   INT64_C(60000)
-#define ADDRESS_KNOWN_MS     INT64_C(60000)
 #define ACCEPT_LINE          "Accept: application/json\r\n"
 #define ACCEPT_ENCODING_LINE "Accept-Encoding: gzip, deflate\r\n"
+
+_Static_assert(CURL_ERROR_SIZE >= DIRECT_ERROR_SIZE, "both write to a fetch's error_text");
 
 /* --- the pool --- */
 
@@ -26,8 +28,7 @@ bool direct_fetch_open(struct fetch_pool *pool)
                                      .deadlines = pool->deadlines,
                                      .guard = pool->guard,
                                      .max_kept = (size_t)pool->max_concurrent,
-                                     .kept_ms = CONNECTION_KEPT_MS,
-                                     .known_ms = ADDRESS_KNOWN_MS};
+                                     .kept_ms = CONNECTION_KEPT_MS};
     return direct_create(&options, &pool->direct) == STATUS_OK;
 }
 
@@ -57,11 +58,13 @@ void direct_fetch_clear(struct fetch *f)
 
 /* --- requests --- */
 
+/* What an Accept-Encoding of the spec's asks for may be unknown here. */
 static bool is_for_libcurl(const struct fetch_pool *pool, const struct fetch_spec *spec)
 {
     const struct transport_options *transport = spec->transport;
     return !pool->direct || spec->method != FETCH_GET || spec->on_data ||
-           (transport && (transport->proxy[0] || transport->http_version == HTTP_VERSION_2));
+           (transport && (transport->proxy[0] || transport->http_version == HTTP_VERSION_2)) ||
+           request_has_header(spec, STR("Accept-Encoding"));
 }
 
 static void write_usual(const struct fetch *f, const struct fetch_spec *spec, struct buf *to)
@@ -74,9 +77,7 @@ static void write_usual(const struct fetch *f, const struct fetch_spec *spec, st
     if (!request_has_header(spec, STR("Accept"))) {
         buf_append(to, STR(ACCEPT_LINE));
     }
-    if (!request_has_header(spec, STR("Accept-Encoding"))) {
-        buf_append(to, STR(ACCEPT_ENCODING_LINE));
-    }
+    buf_append(to, STR(ACCEPT_ENCODING_LINE));
 }
 
 /* The URL with a NUL, then the head up to the Host line. Both, and the lines of the spec, are also
@@ -146,6 +147,9 @@ static struct str *read_headers(const struct fetch *f, size_t *ret_n)
 
 bool direct_fetch_hand_over(struct fetch *f)
 {
+    if (buf_failed(&f->request)) { /* by a redirect */
+        return false;
+    }
     struct fetch_spec spec = {.url = f->request.ptr,
                               .method = FETCH_GET,
                               .transport = f->wanted_transport,
@@ -164,13 +168,56 @@ static struct str authority_of(const struct fetch *f)
     return (struct str){f->request.ptr + SCHEME_LEN, f->authority_len};
 }
 
-void direct_fetch_learn(struct fetch *f)
+/* libcurl looks up the name, tries its addresses, and leaves it at that. */
+static bool connect_by_libcurl(struct fetch *f)
 {
-    char *address = NULL;
-    bool is_own = f->request.len > 0 && f->n_redirects == 0;
-    if (is_own && !curl_easy_getinfo(f->easy, CURLINFO_PRIMARY_IP, &address) && address) {
-        direct_learn(f->pool->direct, authority_of(f), address);
+    struct fetch_spec spec = {.url = f->request.ptr,
+                              .method = FETCH_GET,
+                              .transport = f->wanted_transport,
+                              .connect_timeout_ms = f->connect_timeout_ms};
+    bool is_conditional = f->is_conditional;
+    bool is_set = request_set(f, &spec);
+    f->is_conditional = is_conditional; /* of the request that is still to be sent */
+    f->is_connecting = true;
+    return is_set && !curl_easy_setopt(f->easy, CURLOPT_CONNECT_ONLY, 1L) && fetch_perform(f);
+}
+
+static void connect_no_more(struct fetch *f)
+{
+    if (f->is_connecting) {
+        f->is_connecting = false;
+        (void)curl_multi_remove_handle(f->pool->multi, f->easy);
+        (void)curl_easy_setopt(f->easy, CURLOPT_CONNECT_ONLY, 0L);
     }
+}
+
+static int64_t time_of(const struct fetch *f, CURLINFO info)
+{
+    curl_off_t us = 0;
+    (void)curl_easy_getinfo(f->easy, info, &us);
+    return (int64_t)us;
+}
+
+/* libcurl closes its socket with the transfer; a copy of it is the same connection. */
+void direct_fetch_connected(struct fetch *f)
+{
+    curl_socket_t theirs = CURL_SOCKET_BAD;
+    f->dns_us = time_of(f, CURLINFO_NAMELOOKUP_TIME_T);
+    f->connect_us = time_of(f, CURLINFO_CONNECT_TIME_T) - f->dns_us;
+    (void)curl_easy_getinfo(f->easy, CURLINFO_ACTIVESOCKET, &theirs);
+    int ours = theirs == CURL_SOCKET_BAD ? -1 : fcntl(theirs, F_DUPFD_CLOEXEC, 0);
+    connect_no_more(f);
+    if (ours < 0) {
+        fetch_finish(f, FETCH_CONNECT_ERROR, "no descriptor is left for the connection");
+    } else {
+        direct_start_over(f->pool->direct, &f->direct, ours);
+    }
+}
+
+void direct_fetch_leave(struct fetch *f)
+{
+    direct_cancel(f->pool->direct, &f->direct);
+    connect_no_more(f);
 }
 
 /* --- the call --- */
@@ -178,8 +225,7 @@ void direct_fetch_learn(struct fetch *f)
 static void measure(struct fetch *f)
 {
     const struct direct_call *call = &f->direct;
-    f->dns_us = 0;
-    f->connect_us = call->connect_us;
+    f->connect_us += call->connect_us;
     f->first_byte_us = call->first_byte_us;
     f->n_bytes = call->n_body_bytes;
     f->is_reused = call->is_reused;
@@ -197,8 +243,8 @@ static void settle(struct fetch *f, enum direct_end end)
             fetch_finish(f, answer_outcome(f, CURLE_OK), "");
         }
         return;
-    case DIRECT_UNKNOWN:
-        if (!direct_fetch_hand_over(f) || !fetch_perform(f)) {
+    case DIRECT_NAME:
+        if (!connect_by_libcurl(f)) {
             fetch_finish(f, FETCH_CONNECT_ERROR, "libcurl did not take the request");
         }
         return;
@@ -233,6 +279,8 @@ void direct_fetch_perform(struct fetch *f)
     struct direct_call *call = &f->direct;
     call->authority = authority_of(f);
     call->request = str_tail(buf_str(&f->request), f->request_at);
+    f->dns_us = 0;
+    f->connect_us = 0;
     call->ends_us = f->started_us + f->timeout_ms * 1000;
     call->timeout_ms = f->timeout_ms;
     call->connect_timeout_ms = f->connect_timeout_ms;
@@ -254,28 +302,40 @@ bool direct_fetch_redirect(struct fetch *f, const char *text)
     if (!f->is_direct || f->is_abroad || !direct_url_read(str_of(text), &url)) {
         return false;
     }
+    struct str lines = str_tail(buf_str(&f->request), f->lines_at);
+    size_t to_headers = f->headers_at - f->lines_at;
+    size_t n_target = 2 * strlen(text) + strlen("GET / HTTP/1.1\r\nHost: \r\n") + 1;
+    if (lines.len + n_target > MAX_REQUEST_BYTES) {
+        return false;
+    }
     struct buf old = f->request;
-    size_t lines_at = f->lines_at;
-    size_t to_headers = f->headers_at - lines_at;
     buf_init(&f->request, MAX_REQUEST_BYTES);
     write_target(f, str_of(text), &url);
     f->headers_at = f->lines_at + to_headers;
-    buf_append(&f->request, str_tail(buf_str(&old), lines_at));
+    buf_append(&f->request, lines);
     buf_release(&old);
     return !buf_failed(&f->request);
 }
 
-/* As libcurl resolves it; to be freed with curl_free(). */
+static bool resolve(CURLU *parts, const char *base, const char *location, char **ret_url)
+{
+    unsigned flags = CURLU_NON_SUPPORT_SCHEME | CURLU_URLENCODE | CURLU_ALLOW_SPACE;
+    return !curl_url_set(parts, CURLUPART_URL, base, 0) &&
+           !curl_url_set(parts, CURLUPART_URL, location, flags) &&
+           !curl_url_get(parts, CURLUPART_URL, ret_url, 0);
+}
+
+/* As libcurl resolves it, which leaves what is no URL as it is. */
 char *direct_fetch_location(const struct fetch *f)
 {
     char *url = NULL;
     CURLU *parts = curl_url();
     char *location = str_dup(buf_str(&f->location));
-    bool is_good = parts && location && !curl_url_set(parts, CURLUPART_URL, f->request.ptr, 0) &&
-                   !curl_url_set(parts, CURLUPART_URL, location,
-                                 CURLU_NON_SUPPORT_SCHEME | CURLU_URLENCODE | CURLU_ALLOW_SPACE) &&
-                   !curl_url_get(parts, CURLUPART_URL, &url, 0);
-    free(location);
+    if (parts && location && resolve(parts, f->request.ptr, location, &url)) {
+        free(location);
+        location = str_dup(str_of(url));
+        curl_free(url);
+    }
     curl_url_cleanup(parts);
-    return is_good ? url : NULL;
+    return location;
 }

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The hosts of the direct client, by host and port: connections that are kept, and the address, if
- * it is known. A name's address is libcurl's, which has just connected to it; it is good for a
- * while, and only asked for when there is no kept connection: that goes on as long as both sides
- * like. */
+ * the host is one. */
 #include <arpa/inet.h>
 #include <stdlib.h>
 
@@ -10,62 +8,44 @@
 #include "upstreams/direct_internal.h"
 #include "upstreams/direct_url.h"
 
-#define MAX_HOSTS 1024
+#define MIN_HOSTS 1024
 
 /* --- addresses --- */
 
-static bool read_address(const char *text, uint16_t port, struct direct_address *ret_address)
+static bool read_v4(const char *text, uint16_t port, struct direct_address *address)
 {
-    struct direct_address address = {.len = 0};
-    if (inet_pton(AF_INET, text, &address.name.v4.sin_addr) == 1) {
-        address.name.v4.sin_family = AF_INET;
-        address.name.v4.sin_port = htons(port);
-        address.len = sizeof(address.name.v4);
-    } else if (inet_pton(AF_INET6, text, &address.name.v6.sin6_addr) == 1) {
-        address.name.v6.sin6_family = AF_INET6;
-        address.name.v6.sin6_port = htons(port);
-        address.len = sizeof(address.name.v6);
-    }
-    if (address.len > 0) {
-        *ret_address = address;
-    }
-    return address.len > 0;
-}
-
-static bool read_literal(struct direct_host *host, struct str text)
-{
-    char place[INET6_ADDRSTRLEN];
-    if (text.len >= sizeof(place)) {
+    if (inet_pton(AF_INET, text, &address->name.v4.sin_addr) != 1) {
         return false;
     }
-    memcpy(place, text.ptr, text.len);
-    place[text.len] = '\0';
-    host->is_literal = true;
-    return read_address(place, host->port, &host->address);
+    address->name.v4.sin_family = AF_INET;
+    address->name.v4.sin_port = htons(port);
+    address->len = sizeof(address->name.v4);
+    return true;
 }
 
-bool direct_host_address(struct direct *d, struct direct_host *host,
-                         const struct direct_address **ret_address)
+static bool read_v6(const char *text, uint16_t port, struct direct_address *address)
 {
-    if (!host->is_literal && loop_now_ms(d->loop) >= host->known_until_ms) {
-        host->address.len = 0;
+    if (inet_pton(AF_INET6, text, &address->name.v6.sin6_addr) != 1) {
+        return false;
     }
-    *ret_address = &host->address;
-    return host->address.len > 0;
+    address->name.v6.sin6_family = AF_INET6;
+    address->name.v6.sin6_port = htons(port);
+    address->len = sizeof(address->name.v6);
+    return true;
 }
 
-void direct_host_forget_address(struct direct_host *host)
+/* What is none is treated as a name. */
+static void read_address(const struct direct_authority *authority, struct direct_address *address)
 {
-    if (!host->is_literal) {
-        host->address.len = 0;
+    struct direct_address read = {.len = 0};
+    char text[INET6_ADDRSTRLEN];
+    if (authority->is_name || authority->host.len >= sizeof(text)) {
+        return;
     }
-}
-
-void direct_learn(struct direct *d, struct str authority, const char *address)
-{
-    struct direct_host *host = direct_host_find(d, authority);
-    if (host && !host->is_literal && read_address(address, host->port, &host->address)) {
-        host->known_until_ms = loop_now_ms(d->loop) + d->known_ms;
+    memcpy(text, authority->host.ptr, authority->host.len);
+    text[authority->host.len] = '\0';
+    if (read_v4(text, authority->port, &read) || read_v6(text, authority->port, &read)) {
+        *address = read;
     }
 }
 
@@ -77,19 +57,19 @@ static void forget(struct direct *d, struct direct_host *host)
     free(host);
 }
 
-/* Room for one more: the oldest that has no connection goes. */
-static bool make_room(struct direct *d)
+/* For one more: beyond the limit, the oldest that has no connection goes. There is one, as the
+ * limit is larger than there are connections. */
+static void make_room(struct direct *d)
 {
-    if (HASH_COUNT(d->hosts) < MAX_HOSTS) {
-        return true;
+    if (HASH_COUNT(d->hosts) < MIN_HOSTS + 2 * d->max_kept) {
+        return;
     }
     for (struct direct_host *host = d->hosts; host; host = host->hh.next) {
         if (host->n_connections == 0) {
             forget(d, host);
-            return true;
+            return;
         }
     }
-    return false;
 }
 
 static struct direct_host *host_new(const struct direct_authority *authority)
@@ -98,22 +78,19 @@ static struct direct_host *host_new(const struct direct_authority *authority)
     if (!host) {
         return NULL;
     }
-    host->port = authority->port;
     host->authority_len = authority->text.len;
     memcpy(host->authority, authority->text.ptr, authority->text.len);
-    if (!authority->is_name && !read_literal(host, authority->host)) {
-        free(host);
-        return NULL;
-    }
+    read_address(authority, &host->address);
     return host;
 }
 
 static struct direct_host *host_add(struct direct *d, struct str text)
 {
     struct direct_authority authority;
-    if (!direct_authority_read(text, &authority) || !make_room(d)) {
+    if (!direct_authority_read(text, &authority)) {
         return NULL;
     }
+    make_room(d);
     struct direct_host *host = host_new(&authority);
     if (!host) {
         return NULL;

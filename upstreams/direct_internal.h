@@ -1,4 +1,5 @@
-/* What the files of the direct client share; not for others. direct.c is the life of a call,
+/* What the files of the direct client share; not for others. direct.c begins and ends it all,
+ * direct_call.c is the life of a call,
  * direct_answer.c what comes back to it, direct_connection.c the sockets and which of them are
  * kept, direct_host.c who they lead to. */
 #ifndef BELFRY_UPSTREAMS_DIRECT_INTERNAL_H
@@ -37,17 +38,14 @@ struct direct_address {
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
     } name;
-    socklen_t len; /* 0: not known */
+    socklen_t len; /* 0: none */
 };
 
 struct direct_host {
     UT_hash_handle hh;              /* in direct->hosts */
     struct direct_connection *kept; /* the one used last first */
     size_t n_connections;           /* kept or not */
-    struct direct_address address;
-    bool is_literal;        /* the address stands in the URL */
-    int64_t known_until_ms; /* of a name's */
-    uint16_t port;
+    struct direct_address address;  /* where it stands in the URL */
     size_t authority_len;
     char authority[];
 };
@@ -61,7 +59,6 @@ struct direct {
     size_t n_starting;
     size_t max_kept;
     int64_t kept_ms;
-    int64_t known_ms;
     struct direct_host *hosts;           /* by authority; oldest first */
     struct direct_connection *kept_last; /* of all kept ones, the one used last first */
     size_t n_kept;
@@ -72,18 +69,15 @@ struct direct {
     char input[HTTP1_HEAD_BYTES_MAX + DIRECT_READ_BYTES]; /* what is being read */
 };
 
-/* direct_host.c. That of the authority; NULL when it is of no use here, or memory is short. */
+/* direct_host.c. That of the authority; NULL when memory is short. */
 struct direct_host *direct_host_find(struct direct *d, struct str authority);
-/* False: it is not known. */
-bool direct_host_address(struct direct *d, struct direct_host *host,
-                         const struct direct_address **ret_address);
-void direct_host_forget_address(struct direct_host *host);
 /* Frees all; there is no connection any more. */
 void direct_hosts_release(struct direct *d);
 
-/* direct_connection.c. Begins to connect; NULL: errno says why not. */
-struct direct_connection *connection_open(struct direct *d, struct direct_host *host,
-                                          const struct direct_address *address);
+/* direct_connection.c. Begins to connect to the host's address; NULL: errno says why not. */
+struct direct_connection *connection_open(struct direct *d, struct direct_host *host);
+/* Over a socket that is connected; NULL: it is closed, errno says why. */
+struct direct_connection *connection_adopt(struct direct *d, struct direct_host *host, int fd);
 struct direct_connection *connection_take_kept(struct direct_host *host);
 void connection_keep(struct direct_connection *c);
 void connection_close(struct direct_connection *c);
@@ -92,7 +86,13 @@ bool connection_watch(struct direct_connection *c, int events);
 void connections_close_kept(struct direct *d);
 void handle_closed(struct direct *d);
 
-/* direct.c. Something happened to a connection with a call. */
+/* direct_call.c. */
+void direct_call_begin(struct direct *d, struct direct_call *call);
+/* It has no connection any more. */
+void direct_call_release(struct direct *d, struct direct_call *call);
+/* That to begin with. */
+void direct_call_drop_socket(struct direct_call *call);
+/* Something happened to a connection with a call. */
 void direct_on_event(struct direct_connection *c, int status, int events);
 
 /* direct_answer.c. Before the first byte. */

@@ -92,6 +92,7 @@ static void fetch_recycle(struct fetch *f)
     stream_forget(f);
     request_clear(f);
     direct_fetch_clear(f);
+    transport_reset(f);
     if (f->body.capacity > MAX_KEPT_BODY_BYTES) {
         buf_release(&f->body);
     }
@@ -126,7 +127,7 @@ static void leave_place(struct fetch *f)
 {
     struct fetch_pool *pool = f->pool;
     if (f->is_direct) {
-        direct_cancel(pool->direct, &f->direct);
+        direct_fetch_leave(f);
     } else {
         (void)curl_multi_remove_handle(pool->multi, f->easy);
     }
@@ -159,10 +160,11 @@ void fetch_finish(struct fetch *f, enum fetch_outcome outcome, const char *error
 
 void fetch_collect(struct fetch *f, CURLcode code, long n_connects)
 {
-    answer_measure(f, n_connects);
-    if (code == CURLE_OK && n_connects > 0) {
-        direct_fetch_learn(f);
+    if (f->is_connecting && code == CURLE_OK) {
+        direct_fetch_connected(f);
+        return;
     }
+    answer_measure(f, n_connects);
     if (code == CURLE_OK && redirect_is_due(f)) {
         redirect_follow(f);
     } else {
@@ -186,7 +188,7 @@ static int64_t remaining_ms(const struct fetch *f, int64_t now_us)
 
 bool fetch_perform(struct fetch *f)
 {
-    if (f->is_direct) {
+    if (f->is_direct && !f->is_connecting) {
         direct_fetch_perform(f);
         return true;
     }
@@ -383,7 +385,9 @@ enum status fetch_start(struct fetch_pool *pool, const struct fetch_spec *spec, 
 void fetch_cancel(struct fetch *f)
 {
     struct fetch_pool *pool = f->pool;
-    if (f->state == FETCH_ACTIVE) {
+    if (f->state == FETCH_ACTIVE && f->is_direct && !f->is_connecting) {
+        pool->stats.n_connections += f->direct.n_connections;
+    } else if (f->state == FETCH_ACTIVE) {
         answer_count_connection(f);
     }
     leave_state(f);

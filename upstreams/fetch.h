@@ -97,7 +97,7 @@ struct fetch_spec {
                                   with the name of a header that is sent anyway (Accept,
                                   Content-Type, User-Agent, Accept-Encoding) takes its place */
     size_t n_headers;
-    const struct transport_options *transport; /* TLS, proxy, version; outlives the pool. NULL: as
+    const struct transport_options *transport; /* TLS, proxy, version; outlives the fetch. NULL: as
                                                   is usual */
     int64_t max_redirects; /* 0: a redirect is a FETCH_HTTP_ERROR. To the URL's own host and port
                               they are followed, to others only where redirect_guard allows them (in

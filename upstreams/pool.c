@@ -146,14 +146,15 @@ static void collect_finished(struct fetch_pool *pool)
         if (message->msg == CURLMSG_DONE) {
             CURLcode code = message->data.result;
             long n_connects = 0;
-            char *f = NULL;
+            char *arg = NULL;
             (void)curl_easy_getinfo(message->easy_handle, CURLINFO_NUM_CONNECTS, &n_connects);
-            (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &f);
-            if (code == CURLE_OK && n_connects > 0) {
+            (void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &arg);
+            struct fetch *f = (struct fetch *)(void *)arg;
+            if (code == CURLE_OK && n_connects > 0 && !f->is_connecting) {
                 keep_watch(pool, message->easy_handle);
             }
             /* The message is invalid from here. */
-            fetch_collect((struct fetch *)(void *)f, code, n_connects);
+            fetch_collect(f, code, n_connects);
         }
     }
 }
@@ -167,6 +168,9 @@ static void drive(struct fetch_pool *pool, curl_socket_t fd, int events)
     fetch_deliver(pool);
 }
 
+/* An error of the socket shows when it is read, as libcurl's own waiting has it: who says that
+ * there is one ends the transfer, where a kept connection that was reset is otherwise replaced.
+ * libuv has stopped by then, and perhaps there is more to read before it. */
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct socket_watch *watch = (struct socket_watch *)poll;
@@ -175,10 +179,12 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         (void)uv_poll_stop(poll);
         return;
     }
-    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
-    flags |= events & UV_READABLE ? CURL_CSELECT_IN : 0;
+    int flags = status < 0 || events & UV_READABLE ? CURL_CSELECT_IN : 0;
     flags |= events & UV_WRITABLE ? CURL_CSELECT_OUT : 0;
     drive(watch->pool, watch->fd, flags);
+    if (status < 0 && watch->wanted && !uv_is_closing((uv_handle_t *)poll)) {
+        (void)watch_start(watch, watch->wanted);
+    }
 }
 
 static void on_timer(uv_timer_t *timer)

@@ -62,7 +62,8 @@ struct fetch {
     int64_t answered_us;  /* when the first byte of the answer came */
 
     /* What is sent without libcurl. */
-    bool is_direct; /* it is, or will be */
+    bool is_direct;     /* it is, or will be */
+    bool is_connecting; /* libcurl makes the connection */
     struct direct_call direct;
     struct buf request; /* the URL, a NUL, the head; empty: it is nothing for that */
     size_t authority_len;
@@ -164,15 +165,16 @@ void direct_fetch_release(struct fetch *f);
 void direct_fetch_clear(struct fetch *f);
 /* False: the request is for libcurl. */
 bool direct_fetch_set(struct fetch *f, const struct fetch_spec *spec);
-/* Asks, or lets libcurl ask where the host's address is not known. */
 void direct_fetch_perform(struct fetch *f);
 /* Sets f up for a redirect to its own host. False: that is for libcurl. */
 bool direct_fetch_redirect(struct fetch *f, const char *text);
 /* From here on f is libcurl's, which has not got it yet. False: it does not take the request. */
 bool direct_fetch_hand_over(struct fetch *f);
-/* libcurl has asked over a new connection: where to? */
-void direct_fetch_learn(struct fetch *f);
-/* Where its redirect leads; to be freed with curl_free(). NULL: nowhere. */
+/* libcurl has made the connection. */
+void direct_fetch_connected(struct fetch *f);
+/* It is not asked any more. */
+void direct_fetch_leave(struct fetch *f);
+/* Where its redirect leads; to be freed. NULL: memory is short. */
 char *direct_fetch_location(const struct fetch *f);
 
 /* request.c. */
@@ -224,5 +226,7 @@ bool guarding_allows(struct fetch *f, const struct address_guard *guard, const c
 /* transport.c. What every easy handle has, once. */
 bool transport_set(struct fetch *f);
 bool transport_apply(struct fetch *f, const struct fetch_spec *spec);
+/* A fetch that is over points to no options any more. */
+void transport_reset(struct fetch *f);
 
 #endif

@@ -27,6 +27,12 @@ static void refuse(struct fetch *f)
     fetch_finish(f, FETCH_REFUSED, f->error_text);
 }
 
+/* What is set on the easy handle of one that libcurl does not have is another's. */
+static bool has_proxy(const struct fetch *f)
+{
+    return !f->is_direct && f->transport && f->transport->proxy[0];
+}
+
 /* Through a proxy nobody sees which address is asked. */
 static bool may_go(struct fetch *f, const char *url)
 {
@@ -34,7 +40,7 @@ static bool may_go(struct fetch *f, const char *url)
     const struct address_guard *guard = f->pool->guard ? f->pool->guard : f->redirect_guard;
     if (f->is_abroad && !guard) {
         why = "a redirect to another host is not followed";
-    } else if (f->is_abroad && f->transport && f->transport->proxy[0]) {
+    } else if (f->is_abroad && has_proxy(f)) {
         why = "a redirect to another host is not followed through a proxy";
     }
     if (why) {

@@ -98,6 +98,16 @@ static enum wire_version version_of(const struct fetch_spec *spec)
     }
 }
 
+/* Of a handle that could not be set back: another than any that is wanted. */
+static const struct transport_options broken;
+
+static bool take(struct fetch *f, const struct transport_options *wanted)
+{
+    f->transport = wanted;
+    return !curl_easy_setopt(f->easy, CURLOPT_PROXY, wanted ? wanted->proxy : "") &&
+           set_tls(f->easy, wanted ? &wanted->tls : NULL);
+}
+
 bool transport_apply(struct fetch *f, const struct fetch_spec *spec)
 {
     if (!set_version(f, version_of(spec))) {
@@ -107,7 +117,12 @@ bool transport_apply(struct fetch *f, const struct fetch_spec *spec)
     if (wanted == f->transport) {
         return true;
     }
-    f->transport = wanted;
-    return !curl_easy_setopt(f->easy, CURLOPT_PROXY, wanted ? wanted->proxy : "") &&
-           set_tls(f->easy, wanted ? &wanted->tls : NULL);
+    return take(f, wanted);
+}
+
+void transport_reset(struct fetch *f)
+{
+    if (f->transport && !take(f, NULL)) {
+        f->transport = &broken;
+    }
 }

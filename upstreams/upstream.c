@@ -188,4 +188,5 @@ void upstream_stats(const struct upstream *u, struct upstream_stats *ret_stats)
     ret_stats->p50_us = latency_quantile(&u->latency, now_ms, 50);
     ret_stats->p90_us = latency_quantile(&u->latency, now_ms, 90);
     ret_stats->p99_us = latency_quantile(&u->latency, now_ms, 99);
+    ret_stats->latencies = &u->latencies;
 }

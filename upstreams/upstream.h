@@ -7,6 +7,7 @@
 #define BELFRY_UPSTREAMS_UPSTREAM_H
 
 #include "base/deadlines.h"
+#include "base/histogram.h"
 #include "upstreams/breaker.h"
 #include "upstreams/fetch.h"
 #include "upstreams/upstream_options.h"
@@ -100,6 +101,7 @@ struct upstream_stats {
                                 during the last minutes; 0: none */
     int64_t p90_us;
     int64_t p99_us;
+    const struct histogram *latencies; /* of the same, all that were, microseconds */
 };
 void upstream_stats(const struct upstream *u, struct upstream_stats *ret_stats);
 

@@ -34,16 +34,15 @@ static enum breaker_verdict verdict_of(const struct fetch_result *fetched)
 
 static void log_breaker(struct upstream *u, int64_t now_ms)
 {
-    if (!log_permits(&u->breaker_log)) {
-        return;
-    }
     if (u->breaker.state == BREAKER_OPEN) {
-        log_warn("upstream", "breaker_opened", log_s("upstream", u->name),
-                 log_i("for_ms", u->breaker.until_ms - now_ms),
-                 log_i("left_out", u->breaker_log.n_left_out));
-    } else {
+        if (log_permits(&u->opened_log)) {
+            log_warn("upstream", "breaker_opened", log_s("upstream", u->name),
+                     log_i("for_ms", u->breaker.until_ms - now_ms),
+                     log_i("left_out", u->opened_log.n_left_out));
+        }
+    } else if (log_permits(&u->closed_log)) {
         log_info("upstream", "breaker_closed", log_s("upstream", u->name),
-                 log_i("left_out", u->breaker_log.n_left_out));
+                 log_i("left_out", u->closed_log.n_left_out));
     }
 }
 
@@ -166,10 +165,16 @@ void attempt_plan_second(struct upstream_call *c)
 
 /* --- the end --- */
 
+static void add_latency(struct upstream *u, int64_t now_ms, int64_t duration_us)
+{
+    latency_add(&u->latency, now_ms, duration_us);
+    histogram_add(&u->latencies, duration_us > 0 ? (uint64_t)duration_us : 0);
+}
+
 static void learn_latency(struct upstream *u, const struct fetch_result *fetched)
 {
     if (fetched->outcome == FETCH_OK || fetched->outcome == FETCH_HTTP_ERROR) {
-        latency_add(&u->latency, clock_monotonic_ms(), fetched->duration_us - fetched->queue_us);
+        add_latency(u, clock_monotonic_ms(), fetched->duration_us - fetched->queue_us);
     }
 }
 
@@ -179,7 +184,7 @@ static void overtake(struct attempt *a, bool is_first)
 {
     if (a->fetch && is_first) {
         int64_t now_us = clock_monotonic_us();
-        latency_add(&a->call->upstream->latency, now_us / 1000, now_us - a->started_us);
+        add_latency(a->call->upstream, now_us / 1000, now_us - a->started_us);
     }
     attempt_give_up(a, BREAKER_NO_VERDICT);
 }

@@ -69,7 +69,9 @@ struct upstream {
     struct budget retry_budget;
     struct budget hedge_budget;
     struct latency latency;
-    struct log_limit breaker_log;
+    struct histogram latencies;
+    struct log_limit opened_log;
+    struct log_limit closed_log;
     struct upstream_stats stats;
 };
 

@@ -32,7 +32,7 @@ static inline bool script_read_head(int fd, struct buf *asked)
     while (read(fd, &c, 1) == 1) {
         buf_append_char(asked, c);
         struct str head = str_tail(buf_str(asked), start);
-        if (str_find_text(head, STR("\r\n\r\n")) >= 0) {
+        if (head.len >= 4 && str_eq(str_tail(head, head.len - 4), STR("\r\n\r\n"))) {
             return true;
         }
     }

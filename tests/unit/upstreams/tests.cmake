@@ -1,5 +1,5 @@
 # The real server that the fetches go to.
-foreach(module fetch fetch_answers fetch_hosts fetch_redirects fetch_stream fetch_tls)
+foreach(module fetch fetch_answers fetch_direct fetch_hosts fetch_redirects fetch_stream fetch_tls)
     belfry_unit_test(upstreams ${module})
     add_dependencies(test_${module} belfry-upstream)
     target_compile_definitions(test_${module}
@@ -7,7 +7,9 @@ foreach(module fetch fetch_answers fetch_hosts fetch_redirects fetch_stream fetc
 endforeach()
 
 belfry_unit_test(upstreams http1_response)
-belfry_unit_test(upstreams direct)
+foreach(module direct direct_connections direct_hosts direct_url)
+    belfry_unit_test(upstreams ${module})
+endforeach()
 target_link_libraries(test_direct PRIVATE PkgConfig::ZLIB)
 belfry_unit_test(upstreams response_head)
 belfry_unit_test(upstreams transport_options)
