@@ -55,25 +55,39 @@ bool base64url_decode(struct str text, struct buf *out)
     return decode(text, url_end, out);
 }
 
-/* n_bytes: 1 to 3. */
-static void encode_group(const char *bytes, size_t n_bytes, struct buf *out)
+static char digit_of(unsigned value, const char *end)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char group[4] = {0, 0, '=', '='};
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    return value < 62 ? digits[value] : end[value - 62];
+}
+
+/* bytes: 1 to 3. Returns how many digits there are. */
+static size_t encode_group(struct str bytes, const char *end, char group[4])
+{
     unsigned bits = 0;
     for (size_t i = 0; i < 3; i++) {
-        bits = bits << 8 | (i < n_bytes ? (unsigned char)bytes[i] : 0);
+        bits = bits << 8 | (i < bytes.len ? (unsigned char)bytes.ptr[i] : 0);
     }
-    for (size_t i = 0; i <= n_bytes; i++) {
-        group[i] = digits[bits >> (18 - 6 * i) & 63];
+    for (size_t i = 0; i <= bytes.len; i++) {
+        group[i] = digit_of(bits >> (18 - 6 * i) & 63, end);
     }
-    buf_append(out, (struct str){group, sizeof(group)});
+    return bytes.len + 1;
 }
 
 void base64_encode(struct str bytes, struct buf *out)
 {
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        size_t left = bytes.len - i;
-        encode_group(bytes.ptr + i, left < 3 ? left : 3, out);
+    for (; bytes.len > 0; bytes = str_tail(bytes, 3)) {
+        char group[4] = {0, 0, '=', '='};
+        (void)encode_group(str_head(bytes, 3), standard_end, group);
+        buf_append(out, (struct str){group, sizeof(group)});
+    }
+}
+
+void base64url_encode(struct str bytes, struct buf *out)
+{
+    for (; bytes.len > 0; bytes = str_tail(bytes, 3)) {
+        char group[4];
+        size_t n = encode_group(str_head(bytes, 3), url_end, group);
+        buf_append(out, (struct str){group, n});
     }
 }

@@ -12,7 +12,8 @@ bool base64_decode(struct str text, struct buf *out);
 /* Section 5, as tokens have it: '-' and '_' for '+' and '/', without padding. */
 bool base64url_decode(struct str text, struct buf *out);
 
-/* Section 4, padded; a failure is the buffer's. */
+/* Section 4, padded, and section 5, without padding; a failure is the buffer's. */
 void base64_encode(struct str bytes, struct buf *out);
+void base64url_encode(struct str bytes, struct buf *out);
 
 #endif

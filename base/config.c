@@ -389,19 +389,37 @@ static void read_object(struct config_reader *r, const struct config_shape *shap
 
 /* -- The whole --------------------------------------------------------------------------------- */
 
+static void complain_syntax(struct config_reader *r, const json_error_t *error, size_t open_comment)
+{
+    if (open_comment != SIZE_MAX && (size_t)error->position == open_comment + 1) {
+        config_complain_open_comment(r, error);
+    } else {
+        config_complain_syntax(r, error);
+    }
+}
+
 /* The document, or NULL after a complaint. */
 static json_t *parse(struct config_reader *r, struct str text)
 {
     json_error_t error;
+    size_t open_comment = SIZE_MAX;
 
     if (str_find(text, '\0') >= 0) { /* jansson would take it for the end */
         config_complain_document(r, "a NUL byte has no place in it");
         return NULL;
     }
-    json_t *root =
-        json_loadb(text.len > 0 ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES, &error);
+    struct buf plain = config_text_buf();
+    if (r->is_request) {
+        buf_append(&plain, text);
+    } else {
+        open_comment = config_blank_comments(text, &plain);
+    }
+    size_t len = plain.len;
+    char *document = config_text_take(&plain);
+    json_t *root = json_loadb(document, len, JSON_REJECT_DUPLICATES, &error);
+    free(document);
     if (!root) {
-        config_complain_syntax(r, &error);
+        complain_syntax(r, &error, open_comment);
     } else if (!json_is_object(root)) {
         config_complain_document(r, "a list [...] is not an object of settings");
         json_decref(root);

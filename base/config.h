@@ -3,6 +3,7 @@
  * all errors are found in one pass, and so that documentation and a schema can be made from the
  * same tables.
  *
+ * - The document may have comments: from two slashes to the end of the line, and as in C.
  * - "${NAME}" in a string value is replaced by the environment variable NAME; a missing one is an
  * error.
  * - A scalar key that is not inside a list may be overridden by an environment variable:
@@ -27,6 +28,13 @@ enum config_type {
     CONFIG_OBJECT, /* the shape's struct, embedded; an absent object gets the defaults of its shape
                     */
     CONFIG_LIST,   /* struct config_list of the shape's struct, from [{...}, ...] */
+};
+
+/* When a changed value takes effect. */
+enum config_change {
+    CONFIG_CHANGE_INHERITED, /* as that of the object or list around it; outermost: at a start */
+    CONFIG_CHANGE_ON_RELOAD,
+    CONFIG_CHANGE_AT_START, /* a running program keeps the value that it has */
 };
 
 struct config_list {
@@ -64,6 +72,7 @@ struct config_field {
     const struct config_shape *shape; /* CONFIG_OBJECT, CONFIG_LIST */
     bool secret;                      /* the value appears in no message */
     config_accept_fn accept;          /* may be NULL */
+    enum config_change change;        /* not inside a list: its items change as it does */
     const char *doc;                  /* one sentence for the reference */
 };
 
@@ -101,15 +110,27 @@ struct config_errors {
  * Environment variables BELFRY_* that fit no key are in ret_errors only as warnings of the log. */
 enum status config_read(struct str text, const struct config_shape *shape, void *object,
                         struct config_errors *ret_errors) MUST_CHECK;
-/* The same for a document that somebody sends: no text in it is replaced, and no environment
- * variable overrides it. */
+/* The same for a document that somebody sends: no comments, no text in it is replaced, and no
+ * environment variable overrides it. */
 enum status config_read_request(struct str text, const struct config_shape *shape, void *object,
                                 struct config_errors *ret_errors) MUST_CHECK;
 void config_release(const struct config_shape *shape, void *object);
 void config_errors_release(struct config_errors *errors);
 
+/* "250ms", "25s", "1m30s", "0"; false when text is no duration or too long for an int64_t. */
+bool config_parse_duration(struct str text, int64_t *ret_ms);
+
+/* "250ms", "25s", "1m30s", "0"; false when text is no duration or too long for an int64_t. */
+bool config_parse_duration(struct str text, int64_t *ret_ms);
+
 /* Reads a whole file (at most 16 MiB): STATUS_NOT_FOUND, STATUS_IO, STATUS_TOO_LARGE. Free the text
  * with free(). */
 enum status config_load_file(const char *path, char **ret_text, size_t *ret_len) MUST_CHECK;
+
+/* The shape as a JSON Schema (draft 2020-12), which accepts whatever config_read() accepts without
+ * environment variables in place of keys, and refuses what a schema can; and all keys with their
+ * defaults, as a document. Texts to be freed; memory that is short ends the program. */
+char *config_schema(const struct config_shape *shape, const char *title);
+char *config_defaults(const struct config_shape *shape);
 
 #endif

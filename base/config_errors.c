@@ -405,6 +405,15 @@ void config_complain_syntax(struct config_reader *r, const json_error_t *error)
     config_add_error(r, &text);
 }
 
+void config_complain_open_comment(struct config_reader *r, const json_error_t *error)
+{
+    struct buf text = config_text_buf();
+
+    buf_printf(&text, "line %d, column %d: a comment that begins here with /* has no */",
+               error->line, error->column);
+    config_add_error(r, &text);
+}
+
 void config_note_dropped(struct config_reader *r)
 {
     if (r->n_errors <= ERRORS_MAX) {

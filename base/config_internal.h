@@ -1,9 +1,11 @@
 /* What the files of the configuration reader share; its face is base/config.h.
  *   config.c              walks the document and the shapes
+ *   config_comments.c     takes comments out (without state)
  *   config_environment.c  BELFRY_* variables
  *   config_errors.c       where the reader is, and what it complains about
  *   config_text.c         durations, ${NAME}, the words of messages (without state)
- *   config_file.c         loads the file */
+ *   config_file.c         loads the file
+ *   config_schema.c       the shapes themselves, as JSON */
 #ifndef BELFRY_BASE_CONFIG_INTERNAL_H
 #define BELFRY_BASE_CONFIG_INTERNAL_H
 
@@ -60,15 +62,19 @@ void config_complain_missing(struct config_reader *r, const struct config_field 
 void config_complain_unknown(struct config_reader *r, struct str key);
 void config_complain_document(struct config_reader *r, const char *problem);
 void config_complain_syntax(struct config_reader *r, const json_error_t *error);
+/* error: at the comment's beginning. */
+void config_complain_open_comment(struct config_reader *r, const json_error_t *error);
 /* The last error, where there were too many to keep: how many. */
 void config_note_dropped(struct config_reader *r);
 void config_forget_wrong(struct config_reader *r);
 
-/* "250ms", "25s", "1m30s", "0"; false when text is no duration or too long for an int64_t. */
-bool config_parse_duration(struct str text, int64_t *ret_ms);
 /* Replaces each ${NAME} by the environment variable; $${ stands for ${ itself. False: problem says
  * in words what is wrong. */
 bool config_expand(struct str text, struct buf *out, struct buf *problem);
+/* Appends text with blanks for its comments: a character for a character, so that lines and columns
+ * stay. Returns where in out a comment begins that has no end, which stands there as it is;
+ * SIZE_MAX: there is none. */
+size_t config_blank_comments(struct str text, struct buf *out);
 /* Text in quotes, escaped and cut to a length that fits into a message; without the password of a
  * URL. A private key is not shown at all. */
 void config_append_shown(struct buf *out, struct str text);

@@ -20,6 +20,7 @@ struct checker {
     const char *end;
     const char *expected; /* set by what failed */
     unsigned depth;
+    unsigned depth_max;
     uint64_t in_object[JSON_DEPTH_MAX / 64]; /* one bit per level */
 };
 
@@ -38,7 +39,7 @@ static bool inside_object(const struct checker *c)
 
 static bool push(struct checker *c, bool object)
 {
-    if (c->depth == JSON_DEPTH_MAX) {
+    if (c->depth == c->depth_max) {
         return fail(c, "no deeper nesting");
     }
     uint64_t bit = UINT64_C(1) << (c->depth % 64);
@@ -261,10 +262,10 @@ static const char *missing_at_end(const struct checker *c, enum want want)
     return inside_object(c) ? "a comma or }" : "a comma or ]";
 }
 
-enum status json_check(struct str text, struct json_error *ret_error)
+enum status json_check_depth(struct str text, unsigned depth_max, struct json_error *ret_error)
 {
     const char *start = text.len > 0 ? text.ptr : "";
-    struct checker c = {.at = start, .end = start + text.len};
+    struct checker c = {.at = start, .end = start + text.len, .depth_max = depth_max};
     enum want want = WANT_VALUE;
 
     for (;;) {
@@ -284,4 +285,9 @@ enum status json_check(struct str text, struct json_error *ret_error)
         *ret_error = (struct json_error){(size_t)(c.at - start), c.expected};
     }
     return STATUS_INVALID;
+}
+
+enum status json_check(struct str text, struct json_error *ret_error)
+{
+    return json_check_depth(text, JSON_DEPTH_MAX, ret_error);
 }

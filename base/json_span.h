@@ -32,6 +32,10 @@ struct json_error {
  * JSON_DEPTH_MAX deep? Escapes are checked: a lone surrogate escape is refused, so that every
  * string can be decoded to UTF-8. STATUS_INVALID fills ret_error (may be NULL). */
 enum status json_check(struct str text, struct json_error *ret_error) MUST_CHECK;
+/* The same for a text that will become a part of another one: nested at most depth_max deep, which
+ * is at most JSON_DEPTH_MAX. */
+enum status json_check_depth(struct str text, unsigned depth_max,
+                             struct json_error *ret_error) MUST_CHECK;
 
 /* The value without the blanks around it. */
 struct str json_trim(struct str text);

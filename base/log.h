@@ -1,6 +1,8 @@
 /* Structured log: one line per event on stderr, written at once:
  *   2026-01-31T12:00:00.123Z info server listening address=127.0.0.1 port=8000
- * Values that need it are quoted. No secrets and no payloads. From any thread. */
+ * Values that need it are quoted. Or as a JSON object:
+ *   {"time":"2026-01-31T12:00:00.123Z","level":"info","module":"server","event":"listening",...}
+ * No secrets and no payloads. From any thread. */
 #ifndef BELFRY_BASE_LOG_H
 #define BELFRY_BASE_LOG_H
 
@@ -30,8 +32,12 @@ static inline struct log_field log_i(const char *key, int64_t number)
     return (struct log_field){.key = key, .kind = LOG_FIELD_INT, .number = number};
 }
 
+enum log_format { LOG_TEXT, LOG_JSON };
+
 /* At start-up, before threads. Default: LOG_INFO. */
 void log_set_level(enum log_level level);
+/* The same. Default: LOG_TEXT. */
+void log_set_format(enum log_format format);
 bool log_enabled(enum log_level level);
 /* "info" -> LOG_INFO; false for an unknown name. */
 bool log_level_of(struct str name, enum log_level *ret_level);

@@ -43,6 +43,11 @@ static uint64_t next_cheap(void)
     return mixed ^ (mixed >> 31);
 }
 
+uint64_t rng_u64(void)
+{
+    return next_cheap();
+}
+
 uint64_t rng_below(uint64_t bound)
 {
     /* Multiply and shift: the bias is at most bound / 2^64. */

@@ -7,6 +7,8 @@
 
 /* Fills bytes; ends the program when the kernel has none to give. */
 void rng_bytes(void *bytes, size_t n_bytes);
+/* Cheap: for names that are to differ, not for secrets. */
+uint64_t rng_u64(void);
 /* Uniform in [0, bound); bound > 0. Cheap: for jitter, not for secrets. */
 uint64_t rng_below(uint64_t bound);
 

@@ -189,6 +189,10 @@ static void depth(void **state)
         memset(text + depth_max, ']', depth_max);
         assert_int_equal(is_json((struct str){text, 2 * depth_max}), depth_max == JSON_DEPTH_MAX);
     }
+    struct json_error wrong;
+    assert_int_equal(json_check_depth(STR("[[1]]"), 2, &wrong), STATUS_OK);
+    assert_int_equal(json_check_depth(STR("[[[]]]"), 2, &wrong), STATUS_INVALID);
+    assert_int_equal(wrong.offset, 2);
 }
 
 /* The bits of the levels do not get mixed up: each of 128 levels is closed by the right bracket. */

@@ -6,10 +6,13 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "base/json_span.h"
 
 static char written[65536];
 
@@ -201,6 +204,75 @@ static void one_line_in_an_interval_is_permitted(void **state)
     assert_int_equal(limit.n_left_out, 0);
 }
 
+/* --- as JSON --- */
+
+static void form_of_a_json_line(void **state)
+{
+    int file;
+    (void)state;
+    log_set_format(LOG_JSON);
+    int saved = capture_begin(&file);
+    log_info("server", "listening", log_s("address", "::1"), log_i("port", -8000));
+    const char *text = capture_end(saved, file);
+    log_set_format(LOG_TEXT);
+    assert_memory_equal(text, "{\"time\":\"2", 10);
+    assert_string_equal(text + 33, "\",\"level\":\"info\",\"module\":\"server\",\"event\":"
+                                   "\"listening\",\"address\":\"::1\",\"port\":-8000}\n");
+}
+
+/* The value of member v of the line, as JSON; the line is one JSON object. */
+static const char *json_value_of(struct str value)
+{
+    static char text[8192];
+    struct str found;
+    int file;
+    log_set_format(LOG_JSON);
+    int saved = capture_begin(&file);
+    log_info("test", "event", log_str("v", value));
+    const char *line = capture_end(saved, file);
+    log_set_format(LOG_TEXT);
+    struct str whole = str_head(str_of(line), strlen(line) - 1);
+    assert_int_equal(json_check(whole, NULL), STATUS_OK);
+    assert_true(json_member(whole, STR("v"), &found));
+    (void)snprintf(text, sizeof(text), "%.*s", STR_ARG(found));
+    return text;
+}
+
+static void json_values(void **state)
+{
+    (void)state;
+    assert_string_equal(json_value_of(STR("plain")), "\"plain\"");
+    assert_string_equal(json_value_of(STR_EMPTY), "\"\"");
+    assert_string_equal(json_value_of(STR("a \"b\" \\ c")), "\"a \\\"b\\\" \\\\ c\"");
+    assert_string_equal(json_value_of(STR("a\nb\x7f")), "\"a\\u000ab\\u007f\"");
+    assert_string_equal(json_value_of(STR("\xc2\x9b")), "\"\\u009b\"");
+    assert_string_equal(json_value_of(STR("gr\xc3\xbc")), "\"gr\xc3\xbc\"");
+    assert_string_equal(json_value_of(STR("a\xff\xc3")), "\"a\xef\xbf\xbd\xef\xbf\xbd\"");
+}
+
+static void long_json_lines_stay_json(void **state)
+{
+    static char value[3000];
+    struct log_field fields[300];
+    int file;
+    (void)state;
+    for (size_t fill = 0; fill < 120; fill++) { /* the end of the line at every kind of place */
+        memset(value, fill % 3 == 0 ? '\n' : fill % 3 == 1 ? 'y' : (char)0xff, sizeof(value));
+        for (size_t i = 0; i < 300; i++) {
+            fields[i] = log_str("key", (struct str){value, i < 3 ? 900 + fill : fill});
+        }
+        log_set_format(LOG_JSON);
+        int saved = capture_begin(&file);
+        log_write(LOG_INFO, "test", "event", fields, 300);
+        const char *text = capture_end(saved, file);
+        log_set_format(LOG_TEXT);
+        assert_in_range(strlen(text), 3000, 4096);
+        assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
+        assert_int_equal(json_check(str_head(str_of(text), strlen(text) - 1), NULL), STATUS_OK);
+        assert_non_null(strstr(text, "\"cut\":true}"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +284,9 @@ int main(void)
         cmocka_unit_test(many_fields_are_cut),
         cmocka_unit_test(one_line_in_an_interval_is_permitted),
         cmocka_unit_test(levels),
+        cmocka_unit_test(form_of_a_json_line),
+        cmocka_unit_test(json_values),
+        cmocka_unit_test(long_json_lines_stay_json),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
