@@ -393,6 +393,8 @@ struct storage_stats {
     uint64_t n_groups;     /* transactions with appends or other writes in them */
     uint64_t n_overloaded; /* refused for a full queue or a limit */
     uint64_t n_failed;     /* not written for a fault */
+    bool is_failing;       /* the last transaction failed (a full disk ...); it is tried again each
+                              second, also when there is nothing to write */
     uint64_t n_reads;      /* done, by the reader or the writer */
     uint64_t n_streams;
     uint64_t n_idempotency_keys;

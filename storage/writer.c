@@ -36,6 +36,8 @@
 #define REST_FRAMES        500
 #define RESTART_FRAMES     16000
 #define RESTART_TIMEOUT_MS 500
+/* Between attempts to write when that fails and nobody asks for it. */
+#define RETRY_MS 1000
 
 struct writer {
     struct db db;
@@ -62,9 +64,11 @@ struct writer {
     int last_rest;         /* what was left to be asked for then */
     int64_t frame_size;
     uint64_t n_failed_groups; /* since the last good one */
+    int64_t retry_ms;         /* when an empty group is due, if there were any */
     /* Read by the loop. */
     atomic_uint_fast64_t n_groups;
     atomic_uint_fast64_t wal_bytes;
+    atomic_bool is_failing;
     struct histogram group_sizes;
     struct histogram commit_times;
 };
@@ -300,6 +304,7 @@ struct group {
     size_t n;
     int64_t began_us;
     bool has_writes;
+    bool is_retry; /* it has no operations, and writes all the same */
 };
 
 static enum status write_group(struct writer *w, struct group *group)
@@ -314,7 +319,7 @@ static enum status write_group(struct writer *w, struct group *group)
     if (status == STATUS_OK) {
         status = streams_save(w->streams);
     }
-    group->has_writes = db_n_changed_in_all(&w->db) != n_changed;
+    group->has_writes = group->is_retry || db_n_changed_in_all(&w->db) != n_changed;
     if (status == STATUS_OK && group->has_writes && w->marks) {
         status = marks_count(w->marks);
     }
@@ -323,7 +328,9 @@ static enum status write_group(struct writer *w, struct group *group)
 
 static void fail_group(struct writer *w, const struct group *group, enum status status)
 {
-    w->n_failed_groups++;
+    w->n_failed_groups += !group->is_retry;
+    w->retry_ms = clock_monotonic_ms() + RETRY_MS;
+    atomic_store_explicit(&w->is_failing, true, memory_order_relaxed);
     db_log_fault(&w->db, "write", status);
     db_rollback(&w->db);
     streams_forget_all(w->streams);
@@ -345,14 +352,16 @@ static void group_committed(struct writer *w, const struct group *group)
         marks_committed(w->marks);
     }
     counts_committed(&w->counts);
-    if (group->has_writes) {
+    if (group->has_writes && !group->is_retry) {
         atomic_fetch_add_explicit(&w->n_groups, 1, memory_order_relaxed);
         histogram_add(&w->group_sizes, group->n);
         histogram_add(&w->commit_times, (uint64_t)(clock_monotonic_us() - group->began_us));
     }
-    if (w->n_failed_groups > 0) {
+    bool proves = group->has_writes || !w->marks; /* what has no file needs no room either */
+    if (w->n_failed_groups > 0 && proves) {
         log_info("storage", "writes_again", log_i("failed_groups", (int64_t)w->n_failed_groups));
         w->n_failed_groups = 0;
+        atomic_store_explicit(&w->is_failing, false, memory_order_relaxed);
         db_fault_over(&w->db);
     }
 }
@@ -437,22 +446,43 @@ static struct group cut_group(struct op_list *waiting)
     return group;
 }
 
+static void write_and_commit(struct writer *w, struct group *group)
+{
+    enum status status = write_group(w, group);
+    completions_begin_commit(w->completions);
+    if (status == STATUS_OK) {
+        status = db_commit(&w->db);
+    }
+    if (status == STATUS_OK) {
+        group_committed(w, group);
+    } else {
+        fail_group(w, group, status);
+    }
+    completions_put(w->completions, &group->ops);
+    completions_end_commit(w->completions);
+}
+
+/* A hub that says that it cannot write is asked to write less and less, or nothing: it has to find
+ * out by itself when it can again. */
+static void retry_if_due(struct writer *w)
+{
+    if (w->n_failed_groups > 0 && clock_monotonic_ms() >= w->retry_ms) {
+        struct group group = {.is_retry = true};
+        write_and_commit(w, &group);
+    }
+}
+
+static int64_t next_wake_ms(const struct writer *w)
+{
+    int64_t sweep_ms = sweep_next_ms(w->sweep);
+    return w->n_failed_groups > 0 && w->retry_ms < sweep_ms ? w->retry_ms : sweep_ms;
+}
+
 static void work(struct writer *w, struct op_list *waiting)
 {
     while (!op_list_empty(waiting)) {
         struct group group = cut_group(waiting);
-        enum status status = write_group(w, &group);
-        completions_begin_commit(w->completions);
-        if (status == STATUS_OK) {
-            status = db_commit(&w->db);
-        }
-        if (status == STATUS_OK) {
-            group_committed(w, &group);
-        } else {
-            fail_group(w, &group, status);
-        }
-        completions_put(w->completions, &group.ops);
-        completions_end_commit(w->completions);
+        write_and_commit(w, &group);
         checkpoint_if_due(w);
         sweep_run(w->sweep);
     }
@@ -474,8 +504,9 @@ static void *run(void *arg)
 {
     struct writer *w = arg;
     struct op_list waiting;
-    while (inbox_take(&w->inbox, sweep_next_ms(w->sweep), &waiting)) {
+    while (inbox_take(&w->inbox, next_wake_ms(w), &waiting)) {
         work(w, &waiting);
+        retry_if_due(w);
         sweep_run(w->sweep);
         checkpoint_if_due(w);
     }
@@ -508,6 +539,7 @@ void writer_stats(const struct writer *w, struct storage_stats *stats)
 {
     stats->n_groups = atomic_load_explicit(&w->n_groups, memory_order_relaxed);
     stats->wal_bytes = atomic_load_explicit(&w->wal_bytes, memory_order_relaxed);
+    stats->is_failing = atomic_load_explicit(&w->is_failing, memory_order_relaxed);
     stats->n_streams = count_committed(&w->counts.streams);
     stats->n_idempotency_keys = count_committed(&w->counts.keys);
     stats->n_feed_snapshots = count_committed(&w->counts.feeds);

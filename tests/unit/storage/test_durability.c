@@ -263,6 +263,34 @@ static void a_failed_group_remembers_nothing(void **state)
     assert_int_equal(position_of(fx, "keys").offset, 1);
 }
 
+/* What writes nothing proves nothing; and nobody has to ask for a write. */
+static void it_finds_out_by_itself_that_it_can_write_again(void **state)
+{
+    struct fixture *fx = *state;
+    enum storage_suppression suppressed;
+    assert_int_equal(append_with_key(fx, &suppressed), STATUS_OK);
+    assert_false(stats_of(fx).is_failing);
+    signal(SIGXFSZ, SIG_IGN);
+    limit_file_size(wal_size(fx));
+    log_set_level(LOG_NONE);
+    fail_fifty(fx);
+    assert_true(stats_of(fx).is_failing);
+    assert_int_equal(append_with_key(fx, &suppressed), STATUS_OK);
+    assert_int_equal(suppressed, STORAGE_SAME_KEY);
+    turn(fx); /* an attempt that fails */
+    assert_true(stats_of(fx).is_failing);
+    struct storage_stats before = stats_of(fx);
+    limit_file_size(RLIM_INFINITY);
+    while (stats_of(fx).is_failing) {
+        turn(fx);
+    }
+    log_set_level(LOG_INFO);
+    assert_int_equal(stats_of(fx).n_groups, before.n_groups);
+    assert_int_equal(stats_of(fx).n_failed, before.n_failed);
+    reopen(fx);
+    assert_int_equal(position_of(fx, "keys").offset, 1);
+}
+
 static void writing_resumes_when_there_is_room_again(void **state)
 {
     struct fixture *fx = *state;
@@ -423,6 +451,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(nothing_acknowledged_is_lost_by_a_kill, set_up_closed,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(it_finds_out_by_itself_that_it_can_write_again, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(writing_resumes_when_there_is_room_again, set_up,
                                         tear_down),
