@@ -22,7 +22,7 @@ struct ad_hoc {
 
 static void destroy(struct ad_hoc *f)
 {
-    feed_destroy(f->feed);
+    feed_unref(f->feed);
     config_release(&fanout_request_shape, &f->options);
     free(f);
 }
@@ -74,7 +74,7 @@ static enum status acquire(struct ad_hoc *f, struct feed_instance **ret_instance
         buf_literal(why, ", expected a channel of a namespace that is configured");
         return status;
     }
-    const struct namespace_options *ns = (*ret_instance)->ns;
+    const struct namespace_options *ns = feed_instance_namespace(*ret_instance);
     if (ns && ns->publication_data_format == DATA_JSON_OBJECT &&
         f->options.merge == FEED_MERGE_ARRAY) {
         feed_instance_release(*ret_instance);

@@ -358,7 +358,7 @@ static void send_subscribers_back(struct channel *c)
     c->hub->n_insufficient_state += was_anybody;
 }
 
-static void begin_anew(struct channel *c)
+void channel_begin_anew(struct channel *c)
 {
     drop_tail(c);
     c->first = 0;
@@ -379,7 +379,7 @@ void channel_compare(struct channel *c, const struct storage_position *was,
     log_warn("channel", "position_differs", log_str("channel", channel_name(c)),
              log_s("epoch", c->top.epoch), log_i("offset", (int64_t)c->top.offset),
              log_s("stored_epoch", stored->epoch), log_i("stored_offset", (int64_t)stored->offset));
-    begin_anew(c);
+    channel_begin_anew(c);
     c->is_loaded = false;
 }
 
@@ -391,7 +391,7 @@ static void make_ready_for(struct channel *c, const struct publication *p,
         c->first = 0;
     } else if (strcmp(c->top.epoch, position->epoch) != 0 ||
                position->offset != c->top.offset + 1) {
-        begin_anew(c);
+        channel_begin_anew(c);
     } else if (c->tail_expires_ms > 0 && p->time_ms >= c->tail_expires_ms) {
         /* What is over does not come back. 0: only the position was read, nothing is known. */
         drop_tail(c);
@@ -414,14 +414,14 @@ static void advance(struct channel *c, struct publication *p,
 }
 
 void channel_publish(struct channel *c, struct publication *p,
-                     const struct storage_position *position)
+                     const struct storage_position *position, struct fan_out_report *report)
 {
     c->n_refs++;
     if (position) {
         advance(c, p, position);
     }
     if (channel_n_subscribers(c) > 0 &&
-        fan_out_add(c->hub->fan_out, &c->queue, p, c->n_places) != STATUS_OK) {
+        fan_out_add(c->hub->fan_out, &c->queue, p, c->n_places, report) != STATUS_OK) {
         log_error("channel", "delivery_lost", log_str("channel", channel_name(c)),
                   log_s("why", status_name(STATUS_NO_MEMORY)));
         send_subscribers_back(c); /* who counts positions comes again and recovers */

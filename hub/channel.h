@@ -57,9 +57,9 @@ void channel_tell_presence(struct channel *channel, enum presence_event event, s
 bool channel_has_base(struct channel *channel, struct publication *p);
 
 /* A committed publication (or one without history: position NULL): becomes the top, joins the tail,
- * and goes to the subscribers at the loop's tail. */
+ * and goes to the subscribers at the loop's tail. report: NULL: not wanted. */
 void channel_publish(struct channel *channel, struct publication *publication,
-                     const struct storage_position *position);
+                     const struct storage_position *position, struct fan_out_report *report);
 
 /* --- position and tail, for channels with history --- */
 

@@ -71,6 +71,8 @@ void channel_tail_adopt(struct channel *c, const struct tail *from);
 /* The time of a long tail, or of all its publications, may be over. */
 void channel_tail_trim(struct channel *c);
 
+/* What is known of its publications is not so any more: who counts positions shall come again. */
+void channel_begin_anew(struct channel *c);
 /* The storage had `stored` after the channel was at `was`: if that is not the same stream any more,
  * its subscribers shall come again and its position is read again. The caller holds the channel. */
 void channel_compare(struct channel *c, const struct storage_position *was,

@@ -30,7 +30,7 @@ static struct client *client_of(struct deadline *deadline)
 enum status client_admit(struct hub *hub)
 {
     const struct client_options *options = hub->client_options;
-    if (hub->is_stopping) {
+    if (hub->is_stopping || hub->drain.refuses) {
         return STATUS_CLOSED;
     }
     if (options->connection_limit > 0 && hub->n_clients >= (size_t)options->connection_limit) {
@@ -135,13 +135,34 @@ static void tell_webhooks(struct client *c, const struct disconnect *why)
     webhooks_disconnected(c->hub->webhooks, &who, why->code, str_of(why->reason));
 }
 
+void client_count_connected(struct client *c, struct str name)
+{
+    unsigned index = traffic_client_name(name);
+    c->name_index = index & 15;
+    c->is_counted = true;
+    c->hub->traffic.n_accepted[c->transport->kind][index]++;
+    c->hub->traffic.n_connected[c->transport->kind][index]++;
+}
+
+static void forget_connected(struct client *c)
+{
+    if (c->is_counted) {
+        c->is_counted = false;
+        c->hub->traffic.n_connected[c->transport->kind][c->name_index]--;
+    }
+}
+
 /* Channels first forget the client, so that nothing is pushed to it on its way out. */
 static void leave(struct client *c, const struct disconnect *why)
 {
     deadline_disarm(c->hub->deadlines, &c->deadline);
     client_stop_expiry(c);
+    if (c->is_to_go) {
+        drain_client_leaves(&c->hub->drain, c);
+    }
     client_leave_channels(c, &unsubscribe_disconnected);
     tell_webhooks(c, why);
+    forget_connected(c);
     client_forget_user(c);
 }
 
@@ -154,6 +175,7 @@ void client_destroy(struct client *c)
         c->hub->corked = NULL;
     }
     client_drop_output(c);
+    drain_client_gone(&c->hub->drain, c);
     DL_DELETE(c->hub->clients, c);
     c->hub->n_clients--;
     if (!c->hub->is_stopping) {
@@ -178,6 +200,7 @@ void client_disconnect(struct client *c, const struct disconnect *why)
         client_drop_output(c);
     }
     c->hub->n_slow += why == &disconnect_slow;
+    traffic_closed(&c->hub->traffic, c->transport->kind, why->code);
     c->transport->close(c->conn, why);
 }
 
@@ -241,23 +264,56 @@ static void on_no_pong(struct deadline *deadline)
     client_disconnect(client_of(deadline), &disconnect_no_pong);
 }
 
+/* The loop's milliseconds in 32 bits, which a client has two of. They wrap: what is compared is
+ * never 24 days apart. */
+static uint32_t client_clock(const struct client *c)
+{
+    return (uint32_t)loop_now_ms(c->hub->loop);
+}
+
+/* INT32_MAX: it never ends. */
+static int32_t lifetime_left_ms(const struct client *c)
+{
+    return c->ends_ms == 0 ? INT32_MAX : (int32_t)(c->ends_ms - client_clock(c));
+}
+
+/* Spread over a tenth, always below the maximum: clients that came together do not leave together,
+ * and come back to different hubs. */
+static void begin_lifetime(struct client *c)
+{
+    uint64_t max_ms = (uint64_t)c->hub->client_options->max_lifetime_ms;
+    c->ends_ms = 0;
+    if (max_ms > 0) {
+        uint32_t ends_ms = client_clock(c) + (uint32_t)(max_ms - rng_below(max_ms / 10 + 1));
+        c->ends_ms = ends_ms != 0 ? ends_ms : 1;
+    }
+}
+
 /* The pings of many clients are sent together: a hub with nothing else to do wakes up 128 times per
- * interval, however many clients it has. */
+ * interval, however many clients it has. Where the connection's time is over before, that is what
+ * comes. */
 static void arm_ping(struct client *c, int64_t delay_ms)
 {
     int64_t batch_ms = c->hub->client_options->ping_interval_ms / PING_BATCHES + 1;
     int64_t now_ms = loop_now_ms(c->hub->loop);
     int64_t due_ms = (now_ms + delay_ms) / batch_ms * batch_ms;
-    deadline_arm(c->hub->deadlines, &c->deadline, due_ms - now_ms, on_ping);
+    int64_t left_ms = lifetime_left_ms(c);
+    int64_t until_ms = left_ms < due_ms - now_ms ? left_ms : due_ms - now_ms;
+    deadline_arm(c->hub->deadlines, &c->deadline, until_ms > 0 ? until_ms : 0, on_ping);
 }
 
 static void on_ping(struct deadline *deadline)
 {
     struct client *c = client_of(deadline);
     const struct client_options *options = c->hub->client_options;
+    if (lifetime_left_ms(c) <= 0) {
+        c->hub->n_rotated++;
+        client_disconnect(c, &disconnect_max_lifetime);
+        return;
+    }
     if (c->transport->pongs) {
         c->state = CLIENT_AWAITING_PONG;
-        c->pinged_ms = loop_now_ms(c->hub->loop);
+        c->pinged_ms = client_clock(c);
         deadline_arm(c->hub->deadlines, &c->deadline, options->pong_timeout_ms, on_no_pong);
     } else {
         arm_ping(c, options->ping_interval_ms);
@@ -275,7 +331,8 @@ enum status client_pong(struct client *c)
         return STATUS_INVALID;
     }
     c->state = CLIENT_CONNECTED;
-    int64_t since_ping_ms = loop_now_ms(c->hub->loop) - c->pinged_ms;
+    uint32_t since_ping_ms = client_clock(c) - c->pinged_ms;
+    histogram_add(&c->hub->traffic.pongs[c->transport->kind], (uint64_t)since_ping_ms * 1000);
     arm_ping(c, c->hub->client_options->ping_interval_ms - since_ping_ms);
     return STATUS_OK;
 }
@@ -285,6 +342,7 @@ void client_begin_pings(struct client *c)
 {
     int64_t interval_ms = c->hub->client_options->ping_interval_ms;
     int64_t jitter_ms = (int64_t)rng_below((uint64_t)(interval_ms - interval_ms / 2));
+    begin_lifetime(c);
     arm_ping(c, interval_ms / 2 + jitter_ms);
 }
 

@@ -7,6 +7,7 @@
 #include "hub/client.h"
 #include "hub/outbox.h"
 #include "hub/subscription.h"
+#include "hub/traffic.h"
 
 struct user;
 
@@ -45,8 +46,11 @@ struct client {
     void *conn;
     struct outbox *outbox;
     uint8_t state;
-    bool is_known;    /* client_set_user() has been called */
-    uint16_t n_calls; /* asynchronous calls under way */
+    bool is_known : 1;      /* client_set_user() has been called */
+    bool is_to_go : 1;      /* will be sent away by the hub's drain */
+    bool is_counted : 1;    /* as connected: client_count_connected() */
+    uint8_t name_index : 4; /* of traffic_client_names */
+    uint16_t n_calls;       /* asynchronous calls under way */
     uint16_t n_subscriptions;
     uint16_t subscriptions_capacity;
 
@@ -56,12 +60,14 @@ struct client {
     struct client *user_prev, *user_next;
     struct client_more *more; /* NULL mostly */
     struct deadline deadline;
-    int64_t pinged_ms;
+    uint32_t pinged_ms; /* of client_clock() */
+    uint32_t ends_ms;   /* of client_clock(): max_lifetime; 0: never */
     uint8_t id[16];
 };
 
 /* What every idle client costs in the hub: the transport's part comes on top. */
 _Static_assert(sizeof(struct client) <= 160, "there are tens of thousands");
+_Static_assert(N_CLIENT_NAMES <= 16, "an index has four bits");
 
 /* NULL when memory is short. */
 struct client_more *client_more(struct client *client);
@@ -140,9 +146,13 @@ bool client_call_ends(struct client *client) MUST_CHECK;
 
 /* Connected from here on: pings begin. */
 void client_begin_pings(struct client *client);
+/* name: of the connect command. */
+void client_count_connected(struct client *client, struct str name);
 
 /* --- output: client_output.c --- */
 
 void client_drop_output(struct client *client);
+/* Has the connection not taken all that was sent? */
+bool client_is_behind(const struct client *client);
 
 #endif

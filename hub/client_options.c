@@ -178,11 +178,15 @@ static const struct config_field client_fields[] = {
     FIELD("connect_include_server_time", CONFIG_BOOL, connect_include_server_time, "false",
           .doc = "The reply to connect has the hub's time, in ms."),
     FIELD("ping_interval", CONFIG_DURATION, ping_interval_ms, "25s", .min = 100, .max = DAY_MS,
+          .change = CONFIG_CHANGE_AT_START, /* clients are told when they connect */
           .doc = "Between two pings of the server."),
     FIELD("pong_timeout", CONFIG_DURATION, pong_timeout_ms, "8s", .min = 50, .max = DAY_MS,
-          .doc = "For the answer to a ping."),
+          .change = CONFIG_CHANGE_AT_START, .doc = "For the answer to a ping."),
     FIELD("stale_close_delay", CONFIG_DURATION, stale_close_delay_ms, "10s", .min = 50,
           .max = DAY_MS, .doc = "For the connect command of a new connection."),
+    FIELD("max_lifetime", CONFIG_DURATION, max_lifetime_ms, "0s", .min = 0, .max = 7 * DAY_MS,
+          .doc = "Of a connection: after 90 to 100 % of it the client is told to reconnect; 0: "
+                 "never."),
     FIELD("expired_close_delay", CONFIG_DURATION, expired_close_delay_ms, "25s", .min = 0,
           .max = DAY_MS, .doc = "For the refresh of a connection whose token has expired."),
     FIELD("expired_sub_close_delay", CONFIG_DURATION, expired_sub_close_delay_ms, "25s", .min = 0,

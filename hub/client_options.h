@@ -44,6 +44,7 @@ struct client_options {
     int64_t ping_interval_ms;
     int64_t pong_timeout_ms;
     int64_t stale_close_delay_ms;
+    int64_t max_lifetime_ms; /* of a connection; 0: any time */
     int64_t expired_close_delay_ms;
     int64_t expired_sub_close_delay_ms;
     int64_t channel_limit;

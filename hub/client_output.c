@@ -9,16 +9,47 @@
 
 #define JOIN_MAX_BYTES 65536
 
-static void enqueue(struct client *c, struct frame *frame)
+static void open_outbox(struct client *c)
 {
     if (!c->outbox) {
         c->outbox = outbox_create();
+        c->hub->traffic.n_outboxes += c->outbox != NULL;
     }
+}
+
+/* Accepts NULL. */
+static void close_outbox(struct hub *hub, struct outbox *outbox)
+{
+    if (outbox) {
+        hub->traffic.outbox_bytes -= outbox_bytes(outbox);
+        hub->traffic.n_outboxes--;
+        outbox_destroy(outbox);
+    }
+}
+
+static void enqueue(struct client *c, struct frame *frame)
+{
+    open_outbox(c);
     if (!frame || !c->outbox || !outbox_push(c->outbox, frame)) {
         client_disconnect(c, &disconnect_internal_error);
-    } else if (outbox_bytes(c->outbox) > (size_t)c->hub->client_options->queue_max_size) {
+        return;
+    }
+    c->hub->traffic.outbox_bytes += frame->len;
+    if (outbox_bytes(c->outbox) > (size_t)c->hub->client_options->queue_max_size) {
         client_disconnect(c, &disconnect_slow);
     }
+}
+
+/* False: the connection cannot take it now. */
+static bool write_now(struct client *c, char *payload, size_t len)
+{
+    struct hub *hub = c->hub; /* the client may be gone afterwards */
+    enum transport_kind kind = c->transport->kind;
+    bool is_written = c->transport->send(c->conn, payload, len);
+    if (is_written) {
+        traffic_sent(&hub->traffic, kind, len);
+    }
+    return is_written;
 }
 
 /* Something waits already, or must. */
@@ -31,7 +62,7 @@ static bool must_wait(const struct client *c)
 static void send_or_enqueue(struct client *c, struct buf *text)
 {
     struct str message = str_tail(buf_str(text), FRAME_HEADROOM);
-    if (!must_wait(c) && c->transport->send(c->conn, text->ptr + FRAME_HEADROOM, message.len)) {
+    if (!must_wait(c) && write_now(c, text->ptr + FRAME_HEADROOM, message.len)) {
         return;
     }
     struct frame *frame = frame_create(message);
@@ -140,14 +171,14 @@ void client_send_first(struct client *c, struct str message)
     client_send(c, message);
     if (waiting && c->outbox) { /* the reply itself waits */
         bool is_whole = outbox_join(c->outbox, waiting);
-        outbox_destroy(waiting);
+        close_outbox(c->hub, waiting);
         if (!is_whole) {
             client_disconnect(c, &disconnect_internal_error);
         }
     } else if (c->state < CLIENT_CLOSING) {
         c->outbox = waiting ? waiting : c->outbox;
     } else {
-        outbox_destroy(waiting);
+        close_outbox(c->hub, waiting);
     }
     flush_or_ask(c);
 }
@@ -161,7 +192,7 @@ void client_send_frame(struct client *c, struct frame *frame)
         separate(&c->hub->cork, c->transport->format);
         buf_append(&c->hub->cork, frame_str(frame));
         check_cork(c);
-    } else if (must_wait(c) || !c->transport->send(c->conn, frame_payload(frame), frame->len)) {
+    } else if (must_wait(c) || !write_now(c, frame_payload(frame), frame->len)) {
         enqueue(c, frame);
     }
 }
@@ -170,16 +201,24 @@ void client_send_frame(struct client *c, struct frame *frame)
 
 void client_drop_output(struct client *c)
 {
-    outbox_destroy(c->outbox);
+    close_outbox(c->hub, c->outbox);
     c->outbox = NULL;
+}
+
+bool client_is_behind(const struct client *c)
+{
+    return c->outbox || !c->transport->can_send(c->conn);
 }
 
 /* Formats that do not join get one message at a time. */
 static bool take(struct client *c, struct buf *text)
 {
     const struct wire_format *format = c->transport->format;
-    return begin_message(text) &&
-           outbox_take(c->outbox, format->between, format->joins ? JOIN_MAX_BYTES : 0, text);
+    size_t n_bytes = outbox_bytes(c->outbox);
+    bool is_taken = begin_message(text) && outbox_take(c->outbox, format->between,
+                                                       format->joins ? JOIN_MAX_BYTES : 0, text);
+    c->hub->traffic.outbox_bytes -= n_bytes - outbox_bytes(c->outbox);
+    return is_taken;
 }
 
 bool client_flush(struct client *c)
@@ -191,7 +230,7 @@ bool client_flush(struct client *c)
             client_disconnect(c, &disconnect_internal_error);
             return true;
         }
-        c->transport->send(c->conn, text->ptr + FRAME_HEADROOM, text->len - FRAME_HEADROOM);
+        (void)write_now(c, text->ptr + FRAME_HEADROOM, text->len - FRAME_HEADROOM);
         if (outbox_is_empty(c->outbox)) {
             client_drop_output(c);
         }

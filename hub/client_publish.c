@@ -40,9 +40,11 @@ static void end(struct client_publish *p, enum status status, const struct clien
     free(p);
 }
 
-static void published(void *arg, enum status status, const struct storage_position *position)
+static void published(void *arg, enum status status, const struct storage_position *position,
+                      const struct delivery_report *report)
 {
     (void)position;
+    (void)report;
     end(arg, status, NULL);
 }
 

@@ -183,6 +183,7 @@ void client_end_subscription(struct client *c, struct channel *channel,
         client_disconnect(c, end);
         return;
     }
+    traffic_unsubscribed(&c->hub->traffic, why->code);
     const struct wire_format *format = c->transport->format;
     struct buf message;
     buf_init(&message, MESSAGE_MAX_BYTES);

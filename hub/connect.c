@@ -530,6 +530,7 @@ static void answer_well(struct connect *k)
     k->result.subs = subs;
     k->result.n_subs = k->n_parts;
     client_begin_pings(k->client);
+    client_count_connected(k->client, str_of(k->name));
     k->done(k->arg, STATUS_OK, NULL, &k->result);
     free(subs);
 }

@@ -27,9 +27,11 @@ struct delivery {
     size_t end;    /* behind the last place */
     size_t n_bytes;
     size_t n_publications;
+    int64_t begun_us;
     struct frame *frames[WIRE_FORMATS_MAX]; /* of the event, or of all as VARIANT_JSON, joined */
     struct special_frames *special;         /* others; NULL until somebody needs one */
     struct publication *base;               /* what came before the first one; or NULL */
+    struct fan_out_report *report;          /* of a single publication; NULL mostly */
     struct str info;                        /* of the event; its own copy */
     enum presence_event event;
     struct publication *publications[JOIN_MAX_PUBLICATIONS]; /* not there in an event's */

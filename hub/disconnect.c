@@ -3,6 +3,7 @@
 
 const struct disconnect disconnect_connection_closed = {3000, "connection closed"};
 const struct disconnect disconnect_shutdown = {3001, "shutdown"};
+const struct disconnect disconnect_max_lifetime = {3001, "max lifetime"};
 const struct disconnect disconnect_internal_error = {3004, "internal server error"};
 const struct disconnect disconnect_expired = {3005, "connection expired"};
 const struct disconnect disconnect_subscription_expired = {3006, "subscription expired"};

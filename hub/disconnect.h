@@ -12,6 +12,7 @@ struct disconnect {
 
 extern const struct disconnect disconnect_connection_closed;    /* 3000: by the peer */
 extern const struct disconnect disconnect_shutdown;             /* 3001 */
+extern const struct disconnect disconnect_max_lifetime;         /* 3001: client.max_lifetime */
 extern const struct disconnect disconnect_internal_error;       /* 3004 */
 extern const struct disconnect disconnect_expired;              /* 3005 */
 extern const struct disconnect disconnect_subscription_expired; /* 3006 */

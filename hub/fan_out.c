@@ -46,6 +46,9 @@ struct fan_out {
     uint64_t n_messages;
     uint64_t n_filtered;
     uint64_t n_conflated;
+    uint64_t n_events[2];
+    struct histogram publication_times;
+    struct histogram event_times[2];
 };
 
 /* --- queues --- */
@@ -73,13 +76,14 @@ static struct fan_out_queue *take_from_round(struct fan_out *f)
 
 static bool can_join(const struct delivery *d, const struct publication *p, size_t n_places)
 {
-    return d && d->cursor == 0 && d->end == n_places && !delivery_is_event(d) &&
+    return d && d->cursor == 0 && d->end == n_places && !delivery_is_event(d) && !d->report &&
            d->n_publications < JOIN_MAX_PUBLICATIONS &&
            d->n_bytes + publication_size(p) <= JOIN_MAX_BYTES;
 }
 
 static void append_delivery(struct fan_out *f, struct fan_out_queue *queue, struct delivery *d)
 {
+    d->begun_us = clock_monotonic_us();
     if (queue->last) {
         queue->last->next = d;
     } else {
@@ -90,14 +94,17 @@ static void append_delivery(struct fan_out *f, struct fan_out_queue *queue, stru
     loop_defer_late(f->loop, &f->run);
 }
 
+/* What is reported on goes by itself: what became of it is what became of its message. */
 static struct delivery *delivery_for(struct fan_out *f, struct fan_out_queue *queue,
-                                     const struct publication *p, size_t n_places)
+                                     const struct publication *p, size_t n_places,
+                                     struct fan_out_report *report)
 {
-    if (can_join(queue->last, p, n_places)) {
+    if (!report && can_join(queue->last, p, n_places)) {
         return queue->last;
     }
     struct delivery *d = delivery_create(n_places, queue->base);
     if (d) {
+        d->report = report;
         append_delivery(f, queue, d);
     }
     return d;
@@ -113,11 +120,14 @@ static void set_base(struct fan_out_queue *queue, struct publication *p)
 }
 
 static enum status deliver(struct fan_out *f, struct fan_out_queue *queue, struct publication *p,
-                           size_t n_places)
+                           size_t n_places, struct fan_out_report *report)
 {
-    struct delivery *d = delivery_for(f, queue, p, n_places);
+    struct delivery *d = delivery_for(f, queue, p, n_places, report);
     if (!d) {
         return STATUS_NO_MEMORY;
+    }
+    if (report) {
+        report->is_under_way = true;
     }
     d->publications[d->n_publications++] = publication_ref(p);
     d->n_bytes += publication_size(p);
@@ -181,7 +191,7 @@ static void on_interval_over(struct deadline *deadline);
 static void deliver_held(struct fan_out *f, struct conflation *c)
 {
     int64_t interval_ms = 0;
-    if (deliver(f, c->queue, c->held, c->n_places) == STATUS_OK) {
+    if (deliver(f, c->queue, c->held, c->n_places, NULL) == STATUS_OK) {
         drop_held(f, c);
         interval_ms = channel_namespace(c->queue->channel)->conflate_ms;
     }
@@ -218,7 +228,7 @@ static struct conflation *conflation_of(struct fan_out *f, struct fan_out_queue 
 }
 
 static enum status conflate(struct fan_out *f, struct fan_out_queue *queue, struct publication *p,
-                            size_t n_places)
+                            size_t n_places, struct fan_out_report *report)
 {
     struct conflation *c = conflation_of(f, queue);
     if (!c) {
@@ -226,9 +236,12 @@ static enum status conflate(struct fan_out *f, struct fan_out_queue *queue, stru
     }
     if (deadline_armed(&c->deadline)) {
         hold(f, c, p, n_places);
+        if (report) { /* its interval may be long: nobody waits for its end */
+            report->counts.n_conflated = report->counts.n_subscribers;
+        }
         return STATUS_OK;
     }
-    enum status status = deliver(f, queue, p, n_places);
+    enum status status = deliver(f, queue, p, n_places, report);
     if (status == STATUS_OK) {
         deadline_arm(f->deadlines, &c->deadline, channel_namespace(queue->channel)->conflate_ms,
                      on_interval_over);
@@ -237,10 +250,18 @@ static enum status conflate(struct fan_out *f, struct fan_out_queue *queue, stru
 }
 
 enum status fan_out_add(struct fan_out *f, struct fan_out_queue *queue, struct publication *p,
-                        size_t n_places)
+                        size_t n_places, struct fan_out_report *report)
 {
     bool conflates = channel_namespace(queue->channel)->conflate_ms > 0 && !f->is_hurrying;
-    return conflates ? conflate(f, queue, p, n_places) : deliver(f, queue, p, n_places);
+    if (report) {
+        report->counts.n_subscribers = channel_n_subscribers(queue->channel);
+    }
+    enum status status = conflates ? conflate(f, queue, p, n_places, report)
+                                   : deliver(f, queue, p, n_places, report);
+    if (report && status != STATUS_OK) {
+        report->counts.n_dropped = report->counts.n_subscribers;
+    }
+    return status;
 }
 
 void fan_out_queue_hurry(struct fan_out *f, struct fan_out_queue *queue)
@@ -343,6 +364,7 @@ static void deliver_filtered(struct fan_out *f, struct delivery *d, struct chann
 static void deliver_event(struct fan_out *f, struct delivery *d, struct channel *channel,
                           struct client *client)
 {
+    f->n_events[d->event]++;
     (void)send_frame(
         d, channel, client,
         delivery_event_frame(&f->writer, d, channel_name(channel), client_wire_format(client)));
@@ -366,6 +388,34 @@ static void deliver_specially(struct fan_out *f, struct delivery *d, struct chan
         send_publications(f, d, channel, client, variant, delivery_all(d));
     } else {
         send_publications(f, d, channel, client, VARIANT_JSON, delivery_all(d));
+    }
+}
+
+/* The same, and counts what became of it. */
+static void deliver_reported(struct fan_out *f, struct delivery *d, struct channel *channel,
+                             struct client *client)
+{
+    struct delivery_report *counts = &d->report->counts;
+    uint64_t n_filtered = f->n_filtered;
+    deliver_specially(f, d, channel, client);
+    if (f->n_filtered > n_filtered) {
+        counts->n_filtered++;
+    } else if (channel_subscriber(channel, d->cursor - 1) != client) { /* perhaps gone already */
+        counts->n_dropped++;
+    } else if (client_is_behind(client)) {
+        counts->n_queued++;
+    } else {
+        counts->n_reached++;
+    }
+}
+
+static void deliver_unusually(struct fan_out *f, struct delivery *d, struct channel *channel,
+                              struct client *client)
+{
+    if (d->report) {
+        deliver_reported(f, d, channel, client);
+    } else {
+        deliver_specially(f, d, channel, client);
     }
 }
 
@@ -399,15 +449,15 @@ static void look_ahead(struct client *const *places, const struct delivery *d)
 /* True: the delivery is complete. */
 static bool deliver_slice(struct fan_out *f, struct delivery *d, struct channel *channel)
 {
-    bool is_special = delivery_is_event(d) || channel_n_special(channel) > 0;
+    bool is_usual = !delivery_is_event(d) && !d->report && channel_n_special(channel) == 0;
     struct client *const *places = channel_places(channel); /* nobody is added meanwhile */
     for (int i = 0; i < SLICE_PLACES && d->cursor < d->end; i++) {
         look_ahead(places, d);
         struct client *client = places[d->cursor++];
-        if (client && is_special) {
-            deliver_specially(f, d, channel, client);
-        } else if (client) {
+        if (client && is_usual) {
             deliver_to(f, d, channel, client);
+        } else if (client) {
+            deliver_unusually(f, d, channel, client);
         }
     }
     return d->cursor == d->end;
@@ -428,8 +478,26 @@ static void count_places_of_held(struct fan_out_queue *queue)
     c->n_places = n_places;
 }
 
+/* Whoever has not been counted had gone. */
+static void complete(struct fan_out_report *report)
+{
+    struct delivery_report *counts = &report->counts;
+    counts->n_left = counts->n_subscribers - counts->n_reached - counts->n_queued -
+                     counts->n_dropped - counts->n_filtered;
+    report->is_under_way = false;
+    report->done(report->arg);
+}
+
+static void count_time(struct fan_out *f, const struct delivery *d)
+{
+    struct histogram *times =
+        delivery_is_event(d) ? &f->event_times[d->event] : &f->publication_times;
+    histogram_add(times, (uint64_t)(clock_monotonic_us() - d->begun_us));
+}
+
 static void serve_next_channel(struct fan_out *f)
 {
+    struct fan_out_report *report = NULL;
     struct fan_out_queue *queue = take_from_round(f);
     struct delivery *d = queue->first;
     if (deliver_slice(f, d, queue->channel)) {
@@ -437,6 +505,8 @@ static void serve_next_channel(struct fan_out *f)
         if (!queue->first) {
             queue->last = NULL;
         }
+        report = d->report;
+        count_time(f, d);
         delivery_free(d);
     }
     if (queue->first) {
@@ -444,6 +514,9 @@ static void serve_next_channel(struct fan_out *f)
     } else {
         count_places_of_held(queue);
         f->delivered(queue->channel);
+    }
+    if (report) {
+        complete(report);
     }
 }
 
@@ -502,6 +575,9 @@ void fan_out_stats(const struct fan_out *f, struct fan_out_stats *ret_stats)
     *ret_stats = (struct fan_out_stats){.n_messages = f->n_messages,
                                         .n_filtered = f->n_filtered,
                                         .n_conflated = f->n_conflated,
+                                        .n_events = {f->n_events[0], f->n_events[1]},
                                         .n_deltas = f->writer.n_deltas,
-                                        .n_full = f->writer.n_full};
+                                        .n_full = f->writer.n_full,
+                                        .publication_times = &f->publication_times,
+                                        .event_times = f->event_times};
 }

@@ -13,6 +13,25 @@ struct fan_out;
 struct channel;
 struct delivery;
 
+/* What became of a publication: each of those who were subscribed when it came is in one of the
+ * others. */
+struct delivery_report {
+    size_t n_subscribers;
+    size_t n_reached;   /* all of it has been written to the connection */
+    size_t n_queued;    /* it, or a part of it, waits for the connection to take it */
+    size_t n_dropped;   /* the connection was ended: too much was waiting for it */
+    size_t n_filtered;  /* not sent: the tags filter */
+    size_t n_conflated; /* held back for now: this one or a newer one will be sent */
+    size_t n_left;      /* had gone before it was their turn */
+};
+/* Belongs to who publishes; zeroed at first, but for done and arg. */
+struct fan_out_report {
+    struct delivery_report counts;
+    bool is_under_way; /* done comes when all have been served; else the counts are complete */
+    void (*done)(void *arg);
+    void *arg;
+};
+
 /* What is still to be delivered in one channel, in order; embedded in it, zeroed at first. While it
  * is not empty the channel leaves its subscribers at their places (a gone one leaves an empty
  * place), until it is told that all is delivered. */
@@ -36,9 +55,10 @@ enum status fan_out_create(struct loop *loop, struct deadlines *deadlines,
 void fan_out_destroy(struct fan_out *f);
 
 /* Those who are at the channel's first n_places now will get it, at the loop's tail; in a namespace
- * with conflate perhaps later, or a newer one in its place. STATUS_NO_MEMORY. */
+ * with conflate perhaps later, or a newer one in its place. report: NULL: not wanted.
+ * STATUS_NO_MEMORY: the report's counts are complete. */
 enum status fan_out_add(struct fan_out *f, struct fan_out_queue *queue, struct publication *p,
-                        size_t n_places) MUST_CHECK;
+                        size_t n_places, struct fan_out_report *report) MUST_CHECK;
 
 enum presence_event { PRESENCE_JOIN, PRESENCE_LEAVE };
 /* Somebody came or went: told to those of the first n_places who have_joins. info: JSON, copied.
@@ -69,10 +89,15 @@ bool fan_out_is_idle(const struct fan_out *f);
 
 struct fan_out_stats {
     uint64_t n_messages;  /* publications times subscribers, so far */
+    uint64_t n_events[2]; /* the same of what enum presence_event has */
     uint64_t n_filtered;  /* not sent: the subscriber's tags filter */
     uint64_t n_conflated; /* not sent: a newer one took the place; per channel */
     uint64_t n_deltas;    /* made */
     uint64_t n_full;      /* sent whole where a delta would have been wanted */
+    /* From the moment when there is something to deliver to when all have been served:
+     * microseconds. Of publications, and of what enum presence_event has. */
+    const struct histogram *publication_times;
+    const struct histogram *event_times;
 };
 void fan_out_stats(const struct fan_out *f, struct fan_out_stats *ret_stats);
 

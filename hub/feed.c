@@ -5,9 +5,11 @@
 
 #include <stdlib.h>
 
+#include "base/config_diff.h"
 #include "hub/channel_template.h"
 #include "hub/feed_runs.h"
 #include "hub/hub_internal.h"
+#include "upstreams/tls_files.h"
 
 struct str feed_name(const struct feed *feed)
 {
@@ -178,6 +180,7 @@ enum status feed_create(struct hub *hub, const struct feed_options *options, boo
                         struct feed **ret_feed)
 {
     struct feed *f = hub_allocate(sizeof(*f));
+    f->n_refs = 1;
     f->hub = hub;
     f->options = options;
     f->is_ad_hoc = is_ad_hoc;
@@ -192,18 +195,15 @@ enum status feed_create(struct hub *hub, const struct feed_options *options, boo
         f->runs = feed_runs_create(f);
     }
     if (!is_good) {
-        feed_destroy(f);
+        feed_unref(f);
         return STATUS_INVALID;
     }
     *ret_feed = f;
     return STATUS_OK;
 }
 
-void feed_destroy(struct feed *f)
+static void destroy(struct feed *f)
 {
-    if (!f) {
-        return;
-    }
     for (size_t i = 0; i < f->n_patterns; i++) {
         regfree(&f->patterns[i]);
     }
@@ -219,5 +219,48 @@ void feed_destroy(struct feed *f)
     free(f->patterns);
     free(f->upstreams);
     free(f->channel);
+    lifetime_release(f->lifetime);
     free(f);
+}
+
+struct feed *feed_ref(struct feed *f)
+{
+    f->n_refs++;
+    return f;
+}
+
+void feed_unref(struct feed *f)
+{
+    if (f && --f->n_refs == 0) {
+        destroy(f);
+    }
+}
+
+/* --- comparing --- */
+
+static bool is_same_file(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* Files may have other contents under the same name. */
+static bool has_same_files(const struct transport_tls_options *a,
+                           const struct transport_tls_options *b)
+{
+    static const struct tls_files none;
+    const struct tls_files *fa = a->files ? a->files : &none;
+    const struct tls_files *fb = b->files ? b->files : &none;
+    return is_same_file(fa->authorities, fb->authorities) &&
+           is_same_file(fa->certificates, fb->certificates) && is_same_file(fa->key, fb->key);
+}
+
+bool feed_options_are_same(const struct feed_options *a, const struct feed_options *b)
+{
+    const struct feed_upstream_options *ua = a->upstreams.items;
+    const struct feed_upstream_options *ub = b->upstreams.items;
+    bool is_same = config_is_same(&feed_options_shape, a, b);
+    for (size_t i = 0; is_same && i < a->upstreams.n_items; i++) {
+        is_same = has_same_files(&ua[i].how.transport.tls, &ub[i].how.transport.tls);
+    }
+    return is_same;
 }

@@ -5,6 +5,7 @@
 
 #include <regex.h>
 
+#include "base/lifetime.h"
 #include "hub/feed_options.h"
 #include "hub/hub.h"
 #include "hub/shape.h"
@@ -35,8 +36,11 @@ struct feed_channel_piece {
 };
 
 struct feed {
+    unsigned n_refs;
     struct hub *hub;
     const struct feed_options *options;
+    struct lifetime *lifetime; /* of the options, held; NULL: they live anyway */
+    bool is_retired;           /* the configuration has another one of its name, or none */
     bool is_ad_hoc; /* of a caller: there is no memory of it, and its hosts are guarded */
     struct feed_stats stats;
     regex_t *patterns; /* one per parameter */
@@ -50,12 +54,16 @@ struct feed {
     struct feed_runs *runs;  /* feed_runs.h; NULL: none are kept */
 };
 
-/* The options have been checked and outlive the feed; STATUS_INVALID all the same when they do not
- * hold. */
+/* The options have been checked and outlive the feed (see lifetime); STATUS_INVALID all the same
+ * when they do not hold. The caller has the first reference: others are of instances, of runs, and
+ * of operations that read and write what is kept. */
 enum status feed_create(struct hub *hub, const struct feed_options *options, bool is_ad_hoc,
                         struct feed **ret_feed) MUST_CHECK;
-/* No run of it may be under way. Accepts NULL. */
-void feed_destroy(struct feed *feed);
+struct feed *feed_ref(struct feed *feed);
+/* Accepts NULL. */
+void feed_unref(struct feed *feed);
+/* Are the two made of the same configuration, also what stands in its files? */
+bool feed_options_are_same(const struct feed_options *a, const struct feed_options *b);
 
 struct str feed_name(const struct feed *feed);
 const struct config_pair *feed_param(const struct feed *feed, size_t index);

@@ -88,6 +88,7 @@ void feed_instance_drop_held(struct feed_instance *in)
     clear_snapshot(&in->held);
     publication_unref(in->shown);
     in->shown = NULL;
+    feed_instance_count(in);
     feed_instance_release(in);
 }
 
@@ -157,7 +158,7 @@ static struct feed_table *table_of(const struct feed_instance *in)
 static void destroy(struct feed_instance *in)
 {
     struct feed_table *table = table_of(in);
-    if (!in->feed->is_ad_hoc) {
+    if (!in->feed->is_ad_hoc && !in->is_detached) {
         HASH_DEL(table->instances, in);
     }
     table->n_bytes -= in->n_counted;
@@ -169,6 +170,7 @@ static void destroy(struct feed_instance *in)
     free(in->values);
     feed_params_release(&in->params);
     free(in->key);
+    feed_unref(in->feed);
     free(in);
 }
 
@@ -207,7 +209,7 @@ void feed_instance_release(struct feed_instance *in)
     if (--in->n_refs > 0) {
         return;
     }
-    if (in->feed->is_ad_hoc) {
+    if (in->feed->is_ad_hoc || in->is_detached) {
         destroy(in);
         return;
     }
@@ -225,13 +227,11 @@ static char *make_key(const struct feed *feed, struct str params, size_t *ret_le
     return key;
 }
 
-static struct feed_instance *make(struct feed *feed, struct feed_params *params,
-                                  const struct namespace_options *ns)
+static struct feed_instance *make(struct feed *feed, struct feed_params *params)
 {
     struct feed_instance *in = hub_allocate(sizeof(*in));
     in->hub = feed->hub;
-    in->feed = feed;
-    in->ns = ns;
+    in->feed = feed_ref(feed);
     in->params = *params;
     in->values = hub_allocate((feed->n_upstreams + 1) * sizeof(*in->values));
     schedule_init(&in->schedule);
@@ -242,7 +242,7 @@ static struct feed_instance *make(struct feed *feed, struct feed_params *params,
 static enum status make_new(struct feed *feed, struct feed_params *params, char *key,
                             size_t key_len, struct feed_instance **ret_instance)
 {
-    const struct namespace_options *ns = NULL;
+    const struct namespace_options *ns;
     bool has_channel = params->channel.len > 0;
     enum status status = STATUS_OK;
     if (has_channel || !feed->is_ad_hoc) {
@@ -253,7 +253,7 @@ static enum status make_new(struct feed *feed, struct feed_params *params, char 
         feed_params_release(params);
         return status;
     }
-    struct feed_instance *in = make(feed, params, ns);
+    struct feed_instance *in = make(feed, params);
     in->key = key;
     if (feed->is_ad_hoc) {
         in->is_known = true; /* that there is nothing */
@@ -325,6 +325,17 @@ void feed_instances_destroy(struct hub *hub)
     hub->feed_table.idle = NULL;
 }
 
+const struct namespace_options *feed_instance_namespace(const struct feed_instance *in)
+{
+    const struct namespace_options *ns = &namespace_gone;
+    if (in->params.channel.len == 0) {
+        return NULL;
+    }
+    enum status status =
+        namespace_find(in->hub->channel_options, buf_str(&in->params.channel), &ns);
+    return status == STATUS_OK ? ns : &namespace_gone;
+}
+
 struct str feed_instance_channel(const struct feed_instance *in)
 {
     return buf_str(&in->params.channel);
@@ -340,6 +351,7 @@ struct str feed_instance_params(const struct feed_instance *in)
 struct feed_reading {
     struct storage_feed_read read;
     struct feed_instance *instance; /* held */
+    struct feed *feed;              /* whose name is read */
     bool is_obsolete;               /* the instance was told to forget meanwhile */
 };
 
@@ -382,6 +394,10 @@ static void take_read(struct feed_instance *in, const struct storage_feed_read *
     for (size_t i = 0; i < read->n_items; i++) {
         take_item(in, &read->items[i], read->completed ? read->time_ms : 0);
     }
+    feed_instance_count(in);
+    if (in->stored.document) { /* from a run since a read that failed: it may be being stored */
+        return;
+    }
     struct publication *document = publication_create(read->snapshot, STR_EMPTY, STR_EMPTY);
     if (document) {
         in->position = read->position;
@@ -408,6 +424,7 @@ static void read_done(struct storage_feed_read *read)
 {
     struct feed_reading *reading = read->arg;
     struct feed_instance *in = reading->instance;
+    struct feed *feed = reading->feed;
     bool is_obsolete = reading->is_obsolete && !in->hub->is_abandoned;
     in->hub->n_operations--;
     in->reading = NULL;
@@ -416,18 +433,21 @@ static void read_done(struct storage_feed_read *read)
     }
     storage_feed_read_release(read);
     free(reading);
+    feed_instance_catch_up(in);
     if (is_obsolete) {
         start_reading(in);
     } else {
         answer_waiting(in);
     }
     feed_instance_release(in);
+    feed_unref(feed);
 }
 
 static void start_reading(struct feed_instance *in)
 {
     struct feed_reading *reading = hub_allocate(sizeof(*reading));
     reading->instance = in;
+    reading->feed = feed_ref(in->feed);
     reading->read = (struct storage_feed_read){.feed = feed_name(in->feed),
                                                .params = feed_instance_params(in),
                                                .done = read_done,

@@ -51,8 +51,9 @@ struct feed_instance {
     UT_hash_handle hh;
     char *key; /* feed, NUL, parameters */
     struct hub *hub;
-    struct feed *feed;
-    const struct namespace_options *ns; /* of the channel */
+    struct feed *feed; /* a reference */
+    bool is_moving;    /* the configuration has another feed of this name, or none: see catch_up */
+    bool is_detached;  /* of a feed that is no more: nobody else finds it */
     struct feed_params params;
     unsigned n_refs;
     struct feed_instance *prev, *next; /* among those that nobody holds */
@@ -103,7 +104,15 @@ void feed_instances_each(struct hub *hub, void (*fn)(struct feed_instance *in, v
                          void *arg);
 /* All of a hub; nobody may hold one. */
 void feed_instances_destroy(struct hub *hub);
+/* The feeds are others: each instance goes over to the feed that has the name of its own now, with
+ * what it knows, or is detached where there is none, or where it would not have these parameters. A
+ * run or a read that is under way ends as it began. */
+void feed_instances_move(struct hub *hub);
+/* Goes over now, if it had to wait. */
+void feed_instance_catch_up(struct feed_instance *in);
 
+/* Of its channel; NULL: an ad hoc feed without one. */
+const struct namespace_options *feed_instance_namespace(const struct feed_instance *in);
 struct str feed_instance_channel(const struct feed_instance *in);
 struct str feed_instance_params(const struct feed_instance *in);
 

@@ -319,17 +319,20 @@ const struct config_shape fanout_request_shape = {
     .check = check_fanout,
 };
 
-#define LIMIT(key_, member, fallback_, min_, max_, doc_)                                           \
+#define LIMIT(key_, member, fallback_, min_, max_, ...)                                            \
     {                                                                                              \
         .key = key_, .type = CONFIG_INT, .offset = offsetof(struct upstreams_options, member),     \
-        .fallback = fallback_, .min = min_, .max = max_, .doc = doc_                               \
+        .fallback = fallback_, .min = min_, .max = max_, .doc = __VA_ARGS__                        \
     }
 
 static const struct config_field upstreams_fields[] = {
-    LIMIT("max_concurrent", max_concurrent, "256", 1, 10000, "Requests to upstreams at one time."),
+    LIMIT("max_concurrent", max_concurrent, "256", 1, 10000, "Requests to upstreams at one time.",
+          .change = CONFIG_CHANGE_AT_START),
     LIMIT("max_concurrent_per_host", max_concurrent_per_host, "0", 0, 10000,
-          "Of these to one host and port; 0: no limit of its own."),
-    LIMIT("max_waiting", max_waiting, "10000", 1, 1000000, "Requests that wait for a free place."),
+          "Of these to one host and port; 0: no limit of its own.",
+          .change = CONFIG_CHANGE_AT_START),
+    LIMIT("max_waiting", max_waiting, "10000", 1, 1000000, "Requests that wait for a free place.",
+          .change = CONFIG_CHANGE_AT_START),
     LIMIT("max_body_size", max_body_size, "1048576", 1, 1073741824, "Bytes of one answer."),
     LIMIT("max_refreshes", max_refreshes, "1000", 1, 1000000, "Runs of feeds at one time."),
     LIMIT("max_watched", max_watched, "1000", 1, 1000000,
@@ -347,7 +350,9 @@ static const struct config_field upstreams_fields[] = {
      .type = CONFIG_BOOL,
      .offset = offsetof(struct upstreams_options, direct),
      .fallback = "true",
-     .doc = "Plain HTTP/1.1 requests are made without libcurl."},
+     .change = CONFIG_CHANGE_AT_START,
+     .doc =
+         "Plain GETs of http URLs go without libcurl, which is faster; false: all go through it."},
 };
 const struct config_shape upstreams_options_shape = {
     .size = sizeof(struct upstreams_options),

@@ -155,7 +155,7 @@ void feed_runs_add(struct feed_runs *runs, const struct refresh *r, int64_t dura
     }
     DL_APPEND(runs->pending, run);
     runs->n_pending++;
-    if (r->hub->is_stopping) {
+    if (r->hub->is_stopping || runs->feed->is_retired) { /* nobody would be there later */
         (void)feed_runs_flush(runs, NULL);
     } else if (!deadline_armed(&runs->flush)) {
         deadline_arm(r->hub->deadlines, &runs->flush, FLUSH_MS, on_flush);
@@ -169,20 +169,21 @@ static void written(struct storage_runs_append *append)
 {
     struct runs_write *w = append->arg;
     struct feed_runs *runs = w->of;
-    runs->feed->hub->n_operations--;
+    struct feed *feed = runs->feed;
+    feed->hub->n_operations--;
     free_runs(w->runs);
     free((void *)w->append.runs);
     free(w);
-    if (--runs->n_writing > 0) {
-        return;
+    struct feed_runs_wait *wait = --runs->n_writing > 0 ? NULL : runs->waiting;
+    if (wait) {
+        runs->waiting = NULL;
     }
-    struct feed_runs_wait *wait = runs->waiting;
-    runs->waiting = NULL;
     while (wait) {
         struct feed_runs_wait *next = wait->next;
         wait->done(wait->arg);
         wait = next;
     }
+    feed_unref(feed);
 }
 
 static struct storage_run *list_runs(const struct feed_runs *runs)
@@ -215,6 +216,7 @@ static void write_pending(struct feed_runs *runs)
     runs->n_pending = 0;
     runs->n_writing++;
     deadline_disarm(hub->deadlines, &runs->flush);
+    feed_ref(runs->feed);
     hub->n_operations++;
     storage_runs_append(hub->storage, &w->append);
 }

@@ -28,24 +28,7 @@ static void let_memory_go(struct hub *hub)
     channel_memory_clear(&hub->memory);
     position_check_stop(&hub->position_check);
     trim_stop(&hub->trim);
-}
-
-static enum status create_verifiers(struct hub *hub, const struct hub_options *options)
-{
-    const struct client_options *client = options->client;
-    struct token_verifier_setup setup = {.loop = options->loop,
-                                         .fetch_pool = options->backend_pool,
-                                         .options = &client->token,
-                                         .skips_signature =
-                                             client->insecure_skip_token_signature_verify};
-    enum status status = token_verifier_create(&setup, &hub->connection_tokens);
-    hub->subscription_tokens = hub->connection_tokens;
-    if (status == STATUS_OK && client->subscription_token.enabled) {
-        setup.options = &client->subscription_token;
-        hub->subscription_tokens = NULL;
-        status = token_verifier_create(&setup, &hub->subscription_tokens);
-    }
-    return status;
+    drain_stop(&hub->drain);
 }
 
 static enum status create_webhooks(struct hub *hub, const struct hub_options *options)
@@ -60,64 +43,20 @@ static enum status create_webhooks(struct hub *hub, const struct hub_options *op
 
 static enum status create_parts(struct hub *hub, const struct hub_options *options)
 {
+    struct hub_change *change = NULL;
     enum status status =
         fan_out_create(options->loop, options->deadlines, channel_delivered, &hub->fan_out);
     if (status == STATUS_OK) {
-        status = create_verifiers(hub, options);
-    }
-    if (status == STATUS_OK) {
-        status = hub_proxies_create(options, &hub->proxies);
-    }
-    if (status == STATUS_OK) {
         status = hub_create_feeds(hub);
     }
-    return status == STATUS_OK ? create_webhooks(hub, options) : status; /* it uses the storage */
-}
-
-static void want_header(struct hub *hub, const char *name)
-{
-    const char **names = hub->wanted_headers.items;
-    for (size_t i = 0; i < hub->wanted_headers.n_items; i++) {
-        if (str_eq_nocase(str_of(names[i]), str_of(name))) {
-            return;
-        }
+    if (status == STATUS_OK) {
+        status = hub_prepare(hub, options, &change);
     }
-    names = realloc((void *)names, (hub->wanted_headers.n_items + 1) * sizeof(*names));
-    if (!names) {
-        abort(); /* at the start */
+    if (status == STATUS_OK) {
+        hub_commit(hub, change);
+        status = create_webhooks(hub, options); /* it uses the storage */
     }
-    names[hub->wanted_headers.n_items++] = name;
-    hub->wanted_headers.items = (void *)names;
-}
-
-static void want_headers_of(struct hub *hub, const struct proxy_options *proxy, bool is_used)
-{
-    const struct config_list *lists[] = {&proxy->http_headers, &proxy->emulated_headers};
-    for (size_t i = 0; is_used && i < 2; i++) {
-        char *const *names = lists[i]->items;
-        for (size_t k = 0; k < lists[i]->n_items; k++) {
-            want_header(hub, names[k]);
-        }
-    }
-}
-
-/* Most hubs want none, and then nothing is kept of a connection's request. */
-static void gather_wanted_headers(struct hub *hub, const struct hub_options *options)
-{
-    const struct proxy_options *defaults[] = {
-        &options->client->proxy.connect,      &options->client->proxy.refresh,
-        &options->channel->proxy.subscribe,   &options->channel->proxy.publish,
-        &options->channel->proxy.sub_refresh, &options->rpc->proxy};
-    for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++) {
-        want_headers_of(hub, defaults[i], defaults[i]->enabled);
-    }
-    const struct proxy_options *named = options->proxies->items;
-    for (size_t i = 0; i < options->proxies->n_items; i++) {
-        want_headers_of(hub, &named[i], true);
-    }
-    if (*options->client->user_id_http_header) {
-        want_header(hub, options->client->user_id_http_header);
-    }
+    return status;
 }
 
 enum status hub_create(const struct hub_options *options, struct hub **ret_hub)
@@ -129,20 +68,15 @@ enum status hub_create(const struct hub_options *options, struct hub **ret_hub)
     hub->fetch_pool = options->fetch_pool;
     hub->guarded_pool = options->guarded_pool;
     hub->guard = options->guard;
-    hub->client_options = options->client;
-    hub->channel_options = options->channel;
-    hub->feeds_options = options->feeds;
-    hub->upstreams_options = options->upstreams;
-    hub->rpc_options = options->rpc;
     hub->version = options->version;
     hub->started_ms = clock_monotonic_ms();
     rng_uuid(hub->node);
     channel_memory_init(&hub->memory, hub);
+    drain_init(&hub->drain, hub, options->drain_ms);
     position_check_init(&hub->position_check, hub);
     trim_init(&hub->trim, hub->deadlines);
     buf_init(&hub->cork, MESSAGE_MAX_BYTES);
     buf_init(&hub->scratch, MESSAGE_MAX_BYTES);
-    gather_wanted_headers(hub, options);
     enum status status = create_parts(hub, options);
     if (status != STATUS_OK) {
         hub_destroy(hub);
@@ -175,6 +109,7 @@ void hub_destroy(struct hub *hub)
 void hub_stop(struct hub *hub)
 {
     hub->is_stopping = true;
+    drain_stop(&hub->drain);
     hub_stop_feeds(hub);
     trim_stop(&hub->trim);
     webhooks_stop(hub->webhooks);
@@ -190,6 +125,11 @@ void hub_abandon(struct hub *hub)
     hub->is_abandoned = true;
     webhooks_abandon(hub->webhooks);
     let_memory_go(hub);
+}
+
+void hub_set_trace(struct hub *hub, const struct trace *trace)
+{
+    hub->trace = trace;
 }
 
 bool hub_is_stopping(const struct hub *hub)
@@ -257,6 +197,8 @@ void hub_stats(struct hub *hub, struct hub_stats *ret_stats)
         .n_refused_limit = hub->n_refused_limit,
         .n_refused_rate = hub->n_refused_rate,
         .n_refused_user_limit = hub->n_refused_user_limit,
+        .n_to_drain = hub->drain.n_left,
+        .n_rotated = hub->n_rotated,
         .n_idle_channels = hub->memory.n_idle,
         .tail_bytes = hub->memory.n_bytes,
         .tail_max_bytes = (size_t)hub->channel_options->tail_total_max_size,
@@ -266,6 +208,7 @@ void hub_stats(struct hub *hub, struct hub_stats *ret_stats)
         .n_position_checks = hub->position_check.n_checks,
         .n_insufficient_state = hub->n_insufficient_state,
         .n_recovered = hub->n_recovered,
+        .n_recovered_some = hub->n_recovered_some,
         .n_unrecovered = hub->n_unrecovered,
         .uptime_s = (clock_monotonic_ms() - hub->started_ms) / 1000,
     };
@@ -273,6 +216,11 @@ void hub_stats(struct hub *hub, struct hub_stats *ret_stats)
     webhooks_stats(hub->webhooks, &ret_stats->webhooks);
     hub_proxies_each(hub->proxies, add_proxy, ret_stats);
     memcpy(ret_stats->node, hub->node, sizeof(hub->node));
+}
+
+struct traffic *hub_traffic(struct hub *hub)
+{
+    return &hub->traffic;
 }
 
 size_t hub_n_clients(const struct hub *hub)

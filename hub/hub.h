@@ -8,6 +8,7 @@
 #define BELFRY_HUB_HUB_H
 
 #include "base/deadlines.h"
+#include "base/lifetime.h"
 #include "base/loop.h"
 #include "base/status.h"
 #include "hub/client_options.h"
@@ -22,6 +23,7 @@
 #include "upstreams/fetch.h"
 #include "upstreams/upstream.h"
 
+struct buf;
 struct hub;
 
 struct hub_options {
@@ -33,25 +35,63 @@ struct hub_options {
     const struct address_guard *guard; /* upstreams.allow_hosts */
     struct fetch_pool *backend_pool; /* of proxies, webhooks and keys: a slow backend shall not hold
                                         up feeds, nor slow upstreams the clients */
-    const struct client_options *client; /* all options outlive the hub */
+    struct lifetime *lifetime; /* of the options: they live as long as the hub has not got others,
+                                  and as long as it holds this; NULL: they outlive the hub */
+    const struct client_options *client;
     const struct channel_options *channel;
     const struct config_list *feeds; /* of struct feed_options */
     const struct upstreams_options *upstreams;
     const struct rpc_options *rpc;
     const struct config_list *proxies;  /* of struct proxy_options */
     const struct config_list *webhooks; /* of struct webhook_options */
+    int64_t drain_ms;                   /* hub_drain_ms() */
     const char *version;                /* of the program */
 };
 
 enum status hub_create(const struct hub_options *options, struct hub **ret_hub) MUST_CHECK;
+/* Another configuration, in two steps: what can fail happens in the first, which changes nothing.
+ * Taken are the lifetime, client, channel, feeds, upstreams, rpc and proxies; the guard and the
+ * pools are the caller's to change. What is kept of a feed stays where it fits; runs and questions
+ * under way end as they began; subscribers of a channel whose namespace is no more are unsubscribed
+ * (2500: they ask again, and are told why not). */
+struct hub_change;
+enum status hub_prepare(struct hub *hub, const struct hub_options *options,
+                        struct hub_change **ret_change) MUST_CHECK;
+/* From here on the former options are only used by what holds their lifetime. Frees the change. */
+void hub_commit(struct hub *hub, struct hub_change *change);
+/* Instead of committing it. Accepts NULL. */
+void hub_change_destroy(struct hub_change *change);
+
 /* Every client must be gone and no operation under way (hub_is_idle()). Accepts NULL. */
 void hub_destroy(struct hub *hub);
 
 /* From here on nothing new is accepted (STATUS_CLOSED); what is under way goes on. */
 void hub_stop(struct hub *hub);
+struct trace;
+/* Refreshes that are asked for from here on belong to this trace, until the next call: NULL, to
+ * none. The caller's; copied where it is needed for longer. */
+void hub_set_trace(struct hub *hub, const struct trace *trace);
 bool hub_is_stopping(const struct hub *hub);
 /* Sends clients away with 3001, at most n_max; how many were still left to send away. */
 size_t hub_send_clients_away(struct hub *hub, size_t n_max);
+
+struct drain_request {
+    int64_t duration_ms;
+    unsigned percent; /* of the clients, the oldest connections: 0 to 100 */
+    bool refuses_new; /* new clients are refused from here on, until another drain says otherwise */
+    bool is_final;    /* the end of the program: also refuses, and no other drain may follow */
+};
+/* Sends clients away with 3001, one by one over the time; takes the place of one that is under way.
+ * Everything else goes on as ever. STATUS_CLOSED: the program is ending. */
+enum status hub_drain(struct hub *hub, const struct drain_request *request,
+                      size_t *ret_n_clients) MUST_CHECK;
+/* How many are still to be sent away by it. */
+size_t hub_n_to_drain(const struct hub *hub);
+/* New clients are refused by a drain: they shall be sent elsewhere. */
+bool hub_is_draining(const struct hub *hub);
+/* shutdown.drain, which is what a drain takes by default. */
+int64_t hub_drain_ms(const struct hub *hub);
+
 /* The time for an orderly end is over and the storage will be closed: nothing is read or written
  * from here on. What is under way ends with STATUS_CLOSED where it would have to. */
 void hub_abandon(struct hub *hub);
@@ -81,11 +121,14 @@ struct publish_request {
     uint64_t version;           /* 0: none; at most INT64_MAX; not above the channel's: publishes
                                    nothing. Without history it has nothing to be compared with */
     struct str version_epoch;   /* versions are compared within it; empty: with any */
+    bool report;                /* done comes when all subscribers have been served */
 };
 
-/* position.offset 0: the channel keeps no history, or this publication was not to be kept. */
+/* position.offset 0: the channel keeps no history, or this publication was not to be kept. report:
+ * NULL unless it was asked for, and with every other status than STATUS_OK. */
 typedef void (*publish_done_fn)(void *arg, enum status status,
-                                const struct storage_position *position);
+                                const struct storage_position *position,
+                                const struct delivery_report *report);
 /* STATUS_WRONG_FORMAT: data is not what the namespace's publication_data_format says. Answered
  * after the commit; subscribers are pushed to in the same turn of the loop. */
 void hub_publish(struct hub *hub, const struct publish_request *request, publish_done_fn done,
@@ -129,6 +172,18 @@ enum status hub_presence_stats(struct hub *hub, struct str channel, size_t *ret_
 typedef void (*channels_fn)(void *arg, struct str channel, size_t n_clients);
 /* Channels with subscribers whose name fits the glob (empty: all). */
 void hub_channels(struct hub *hub, struct str pattern, channels_fn each, void *arg);
+
+struct channels_page {
+    struct str pattern;
+    struct str cursor; /* of the page before; empty: the first page */
+    size_t limit;      /* > 0 */
+};
+/* The same, at most limit of them, in no order that means anything: a channel that has subscribers
+ * all the time is on exactly one page. The work is bounded: where few fit the pattern a page has
+ * fewer. Appends the cursor of the next page, nothing behind the last one. STATUS_INVALID: it is
+ * not a cursor. */
+enum status hub_channels_page(struct hub *hub, const struct channels_page *page, channels_fn each,
+                              void *arg, struct buf *out_cursor) MUST_CHECK;
 
 /* --- feeds --- */
 
@@ -315,6 +370,8 @@ struct hub_stats {
     uint64_t n_refused_limit;      /* connections: client.connection_limit */
     uint64_t n_refused_rate;       /* client.connection_rate_limit */
     uint64_t n_refused_user_limit; /* client.user_connection_limit */
+    size_t n_to_drain;             /* clients that a drain is going to send away */
+    uint64_t n_rotated;            /* clients sent away for client.max_lifetime */
     size_t n_idle_channels;        /* without subscribers, kept in memory for who comes back */
     size_t tail_bytes;             /* of recent publications in memory, all channels */
     size_t tail_max_bytes;         /* channel.tail_total_max_size */
@@ -322,6 +379,7 @@ struct hub_stats {
     uint64_t n_tail_misses;        /* that read the storage */
     uint64_t n_tail_evicted;       /* tails dropped for the budget */
     uint64_t n_recovered;          /* successful recoveries */
+    uint64_t n_recovered_some;     /* of them, those that brought publications */
     uint64_t n_unrecovered;        /* failed ones */
     uint64_t n_position_checks;
     uint64_t n_insufficient_state; /* channels whose subscribers were told to come again */
@@ -332,6 +390,9 @@ struct hub_stats {
 };
 /* At a cost that does not grow with anything. */
 void hub_stats(struct hub *hub, struct hub_stats *ret_stats);
+struct traffic;
+/* What is counted of clients. Protocols add what they see. */
+struct traffic *hub_traffic(struct hub *hub);
 /* The backends that are asked, with their figures. */
 typedef void (*hub_proxy_fn)(void *arg, const char *name, const struct proxy_stats *stats);
 void hub_proxies(struct hub *hub, hub_proxy_fn each, void *arg);

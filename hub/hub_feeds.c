@@ -17,33 +17,104 @@
 
 /* --- the whole --- */
 
-enum status hub_create_feeds(struct hub *hub)
+static struct feed *find_feed(struct hub *hub, struct str name)
 {
-    const struct feed_options *options = hub->feeds_options->items;
-    hub->feeds = hub_allocate((hub->feeds_options->n_items + 1) * sizeof(struct feed *));
-    if (deadlines_create(hub->loop, UPSTREAM_TICK_MS, UPSTREAM_SLOTS, &hub->upstream_deadlines)) {
-        return STATUS_NO_MEMORY;
+    for (size_t i = 0; i < hub->n_feeds; i++) {
+        if (str_eq(name, feed_name(hub->feeds[i]))) {
+            return hub->feeds[i];
+        }
     }
-    for (size_t i = 0; i < hub->feeds_options->n_items; i++) {
-        enum status status = feed_create(hub, &options[i], false, &hub->feeds[i]);
+    return NULL;
+}
+
+void feed_set_release(struct feed_set *set)
+{
+    for (size_t i = 0; i < set->n_feeds; i++) {
+        feed_unref(set->feeds[i]);
+    }
+    free(set->feeds);
+    *set = (struct feed_set){.feeds = NULL};
+}
+
+/* A feed that is as it was goes on with all that it has learned about its upstreams. */
+static enum status make_feed(struct hub *hub, const struct feed_options *options,
+                             struct lifetime *lifetime, struct feed **ret_feed)
+{
+    struct feed *known = find_feed(hub, str_of(options->name));
+    if (known && feed_options_are_same(known->options, options)) {
+        *ret_feed = feed_ref(known);
+        return STATUS_OK;
+    }
+    enum status status = feed_create(hub, options, false, ret_feed);
+    if (status == STATUS_OK) {
+        (*ret_feed)->lifetime = lifetime_hold(lifetime);
+    }
+    return status;
+}
+
+enum status hub_prepare_feeds(struct hub *hub, const struct config_list *feeds,
+                              struct lifetime *lifetime, struct feed_set *ret_set)
+{
+    const struct feed_options *options = feeds->items;
+    ret_set->feeds = hub_allocate((feeds->n_items + 1) * sizeof(struct feed *));
+    for (size_t i = 0; i < feeds->n_items; i++) {
+        enum status status = make_feed(hub, &options[i], lifetime, &ret_set->feeds[i]);
         if (status != STATUS_OK) {
             log_error("feed", "not_created", log_s("feed", options[i].name));
             return status;
         }
-        hub->n_feeds++;
+        ret_set->n_feeds++;
     }
-    schedule_start_always(hub);
     return STATUS_OK;
+}
+
+/* Figures go on, but for what is counted where it happens. */
+static void inherit(struct feed *feed, const struct feed *from)
+{
+    feed->stats = from->stats;
+    feed->stats.n_running = 0;
+    feed->stats.n_watched = 0;
+}
+
+static void retire(struct hub *hub, struct feed *feed)
+{
+    struct feed *successor = find_feed(hub, feed_name(feed));
+    if (successor != feed) {
+        feed->is_retired = true;
+        (void)feed_runs_flush(feed->runs, NULL);
+    }
+    if (successor && successor != feed) {
+        inherit(successor, feed);
+    }
+}
+
+void hub_commit_feeds(struct hub *hub, struct feed_set *set)
+{
+    struct feed_set older = {.feeds = hub->feeds, .n_feeds = hub->n_feeds};
+    hub->feeds = set->feeds;
+    hub->n_feeds = set->n_feeds;
+    *set = (struct feed_set){.feeds = NULL};
+    for (size_t i = 0; i < older.n_feeds; i++) {
+        retire(hub, older.feeds[i]);
+    }
+    feed_instances_move(hub);
+    feed_set_release(&older);
+    if (!hub->is_stopping) {
+        schedule_start_always(hub);
+    }
+}
+
+enum status hub_create_feeds(struct hub *hub)
+{
+    return deadlines_create(hub->loop, UPSTREAM_TICK_MS, UPSTREAM_SLOTS, &hub->upstream_deadlines);
 }
 
 void hub_destroy_feeds(struct hub *hub)
 {
+    struct feed_set all = {.feeds = hub->feeds, .n_feeds = hub->n_feeds};
     schedule_stop_all(hub);
     feed_instances_destroy(hub);
-    for (size_t i = 0; i < hub->n_feeds; i++) {
-        feed_destroy(hub->feeds[i]);
-    }
-    free(hub->feeds);
+    feed_set_release(&all);
     deadlines_destroy(hub->upstream_deadlines);
 }
 
@@ -73,16 +144,6 @@ void hub_feeds(struct hub *hub, feeds_fn each, void *arg)
     for (size_t i = 0; i < hub->n_feeds; i++) {
         each(arg, hub->feeds[i]->options, &hub->feeds[i]->stats);
     }
-}
-
-static struct feed *find_feed(struct hub *hub, struct str name)
-{
-    for (size_t i = 0; i < hub->n_feeds; i++) {
-        if (str_eq(name, feed_name(hub->feeds[i]))) {
-            return hub->feeds[i];
-        }
-    }
-    return NULL;
 }
 
 void hub_feed_upstreams(struct hub *hub, const struct feed_options *feed, feed_upstream_fn each,
@@ -345,7 +406,7 @@ struct change {
 static void change(struct feed_instance *in, void *arg)
 {
     struct change *c = arg;
-    if (in->feed == c->feed) {
+    if (str_eq(feed_name(in->feed), feed_name(c->feed))) {
         schedule_changed(in, ++c->n <= CHANGES_AT_ONCE ? SCHEDULE_NOW : SCHEDULE_SOON);
     }
 }
@@ -406,7 +467,7 @@ static void forget(struct feed_instance *in, void *arg)
 {
     const struct purge *p = arg;
     bool is_meant = !p->params || str_eq(feed_instance_params(in), str_of(p->params));
-    if (in->feed == p->feed && is_meant) {
+    if (str_eq(feed_name(in->feed), feed_name(p->feed)) && is_meant) {
         feed_instance_forget(in);
     }
 }
@@ -426,6 +487,7 @@ static void purged(struct storage_feed_purge *op)
     feed_instances_each(p->hub, forget, p);
     p->hub->n_operations--;
     p->done(p->arg, is_cut_off ? STATUS_CLOSED : op->status, "", p->n_forgotten);
+    feed_unref(p->feed);
     free(p->params);
     free(p);
 }
@@ -452,7 +514,8 @@ void hub_feed_purge(struct hub *hub, struct str feed, struct str params, feed_pu
     }
     buf_release(&why);
     struct purge *p = hub_allocate(sizeof(*p));
-    *p = (struct purge){.hub = hub, .feed = f, .params = canonical, .done = done, .arg = arg};
+    *p = (struct purge){
+        .hub = hub, .feed = feed_ref(f), .params = canonical, .done = done, .arg = arg};
     hub->n_operations++;
     start_purge(p);
 }
@@ -475,6 +538,7 @@ static void runs_got(struct storage_runs_read *read)
     g->hub->n_operations--;
     g->done(g->arg, read->status, "", read->status == STATUS_OK ? read : NULL);
     storage_runs_release(read);
+    feed_unref(g->feed);
     free(g->params);
     free(g);
 }
@@ -505,7 +569,8 @@ void hub_feed_runs(struct hub *hub, const struct feed_runs_request *request, fee
     }
     buf_release(&why);
     struct runs_get *g = hub_allocate(sizeof(*g));
-    *g = (struct runs_get){.hub = hub, .feed = f, .params = canonical, .done = done, .arg = arg};
+    *g = (struct runs_get){
+        .hub = hub, .feed = feed_ref(f), .params = canonical, .done = done, .arg = arg};
     g->written = (struct feed_runs_wait){.done = start_reading, .arg = g};
     g->read = (struct storage_runs_read){.feed = feed_name(f),
                                          .params = str_of(canonical),

@@ -2,15 +2,18 @@
 #ifndef BELFRY_HUB_HUB_INTERNAL_H
 #define BELFRY_HUB_HUB_INTERNAL_H
 
+#include "base/lifetime.h"
 #include "base/trim.h"
 #include "hub/channel_memory.h"
 #include "hub/client.h"
+#include "hub/drain.h"
 #include "hub/fan_out.h"
 #include "hub/feed_instance.h"
 #include "hub/hub.h"
 #include "hub/hub_proxies.h"
 #include "hub/position_check.h"
 #include "hub/token.h"
+#include "hub/traffic.h"
 #include "hub/webhooks.h"
 
 struct channel;
@@ -25,12 +28,12 @@ struct hub {
     const struct address_guard *guard;
     const struct client_options *client_options;
     const struct channel_options *channel_options;
-    const struct config_list *feeds_options;
     const struct upstreams_options *upstreams_options;
     const struct rpc_options *rpc_options;
     const char *version;
     char node[RNG_UUID_SIZE];
     int64_t started_ms;
+    const struct trace *trace; /* of the caller who is calling; NULL: none */
     bool is_stopping;
     bool is_abandoned; /* the storage takes no more operations */
 
@@ -47,12 +50,13 @@ struct hub {
     int64_t n_admitted;     /* in that one */
     size_t n_clients;       /* authenticated or not */
     struct trim trim;       /* of their memory */
+    struct drain drain;
     size_t n_subscriptions;
     struct channel *channels; /* a hash by name */
     size_t n_channels;        /* without the idle ones */
     struct channel_memory memory;
     struct position_check position_check;
-    struct feed **feeds; /* as configured */
+    struct feed **feeds;                  /* as configured */
     struct deadlines *upstream_deadlines; /* with a finer tick: for second copies and retries */
     size_t n_feeds;
     struct feed_table feed_table;
@@ -66,11 +70,14 @@ struct hub {
     uint64_t n_refused_limit; /* connections: connection_limit */
     uint64_t n_refused_rate;
     uint64_t n_refused_user_limit;
+    uint64_t n_rotated;   /* max_lifetime */
     uint64_t n_recovered; /* recoveries, successful and not */
+    uint64_t n_recovered_some; /* successful ones that brought publications */
     uint64_t n_unrecovered;
     uint64_t n_tail_hits; /* recoveries and history reads, from memory and not */
     uint64_t n_tail_misses;
     uint64_t n_insufficient_state;
+    struct traffic traffic;
 
     /* Only one client is corked at a time: it is the one whose command is being handled. */
     struct client *corked;
@@ -89,8 +96,22 @@ static inline bool hub_tells(const struct hub *hub, enum webhook_event event)
     return !hub->is_abandoned && webhooks_want(hub->webhooks, event);
 }
 
-/* The feeds' part of hub_create, hub_destroy. */
+/* Feeds that are made, and not yet the hub's. */
+struct feed_set {
+    struct feed **feeds;
+    size_t n_feeds;
+};
+/* Accepts an empty one. */
+void feed_set_release(struct feed_set *set);
+
+/* The feeds' part of hub_create, hub_prepare, hub_commit, hub_destroy. */
 enum status hub_create_feeds(struct hub *hub) MUST_CHECK;
+/* The set is to be released also in failure. */
+enum status hub_prepare_feeds(struct hub *hub, const struct config_list *feeds,
+                              struct lifetime *lifetime, struct feed_set *ret_set) MUST_CHECK;
+void hub_commit_feeds(struct hub *hub, struct feed_set *set);
+/* The channels' part of hub_commit. */
+void hub_commit_channels(struct hub *hub);
 /* Nothing is refreshed by itself any more. */
 void hub_stop_feeds(struct hub *hub);
 void hub_destroy_feeds(struct hub *hub);

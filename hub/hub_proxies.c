@@ -18,6 +18,8 @@ struct hub_proxies {
     struct named_proxy *named;
     size_t n_named;
     const struct rpc_options *rpc;
+    struct lifetime *lifetime;  /* of the options, held */
+    struct hub_proxies *former; /* of an earlier configuration: questions to them are under way */
 };
 
 static const struct proxy_options *default_options(const struct hub_options *options,
@@ -66,6 +68,7 @@ enum status hub_proxies_create(const struct hub_options *options, struct hub_pro
 {
     struct hub_proxies *p = hub_allocate(sizeof(*p));
     p->rpc = options->rpc;
+    p->lifetime = lifetime_hold(options->lifetime);
     enum status status = create_defaults(p, options);
     if (status == STATUS_OK) {
         status = create_named(p, options);
@@ -89,8 +92,53 @@ void hub_proxies_destroy(struct hub_proxies *p)
     for (size_t i = 0; i < p->n_named; i++) {
         proxy_destroy(p->named[i].proxy);
     }
+    hub_proxies_destroy(p->former);
+    lifetime_release(p->lifetime);
     free(p->named);
     free(p);
+}
+
+static void add_calls(void *arg, struct proxy *proxy)
+{
+    size_t *n = arg;
+    struct proxy_stats stats;
+    proxy_stats(proxy, &stats);
+    *n += stats.n_under_way;
+}
+
+/* Those that nobody waits for any more go. */
+static struct hub_proxies *sift(struct hub_proxies *p)
+{
+    size_t n_calls = 0;
+    if (!p) {
+        return NULL;
+    }
+    struct hub_proxies *former = sift(p->former);
+    p->former = NULL;
+    hub_proxies_each(p, add_calls, &n_calls);
+    if (n_calls == 0) {
+        hub_proxies_destroy(p);
+        return former;
+    }
+    p->former = former;
+    return p;
+}
+
+void hub_proxies_replace(struct hub_proxies *older, struct hub_proxies *newer)
+{
+    for (int i = 0; i < PROXY_N_EVENTS; i++) {
+        if (older->defaults[i] && newer->defaults[i]) {
+            proxy_inherit(newer->defaults[i], older->defaults[i]);
+        }
+    }
+    for (size_t i = 0; i < newer->n_named; i++) {
+        for (size_t k = 0; k < older->n_named; k++) {
+            if (strcmp(newer->named[i].name, older->named[k].name) == 0) {
+                proxy_inherit(newer->named[i].proxy, older->named[k].proxy);
+            }
+        }
+    }
+    newer->former = sift(older);
 }
 
 /* The configuration has been checked: what is named is there, and the default is enabled. */
@@ -178,7 +226,9 @@ static void stop(void *arg, struct proxy *proxy)
 
 void hub_proxies_stop(const struct hub_proxies *p)
 {
-    hub_proxies_each(p, stop, NULL);
+    for (; p; p = p->former) {
+        hub_proxies_each(p, stop, NULL);
+    }
 }
 
 void hub_proxies_introduce(struct proxy_request *request, const struct client *client, char *uuid)

@@ -13,6 +13,9 @@ struct hub_proxies;
 
 enum status hub_proxies_create(const struct hub_options *options,
                                struct hub_proxies **ret_proxies) MUST_CHECK;
+/* Those of another configuration take over. The older ones are freed when nothing is under way that
+ * was asked of them; hub_proxies_stop() and hub_proxies_destroy() are for them, too. */
+void hub_proxies_replace(struct hub_proxies *older, struct hub_proxies *newer);
 /* Questions under way end as failures, and no more are asked. */
 void hub_proxies_stop(const struct hub_proxies *proxies);
 /* Every question must have been answered or cancelled. Accepts NULL. */

@@ -18,7 +18,7 @@
 struct jwks {
     struct loop *loop;
     struct fetch_pool *fetch_pool;
-    const char *url;
+    char *url;
 
     struct jwk_set set;
     bool has_set;
@@ -34,6 +34,7 @@ struct jwks {
     struct token_wait ready;   /* and who is to be called */
     struct deferred deliver;
     bool is_calling;
+    bool is_retired; /* freed when nobody is left to be called */
 };
 
 /* --- rings --- */
@@ -90,6 +91,8 @@ static void deliver(void *arg)
     jwks->is_calling = false;
     if (!ring_is_empty(&jwks->ready)) {
         loop_defer(jwks->loop, &jwks->deliver);
+    } else if (jwks->is_retired) {
+        jwks_destroy(jwks);
     }
 }
 
@@ -166,6 +169,19 @@ static bool start_fetch(struct jwks *jwks, int64_t now)
     return status == STATUS_OK;
 }
 
+const char *jwks_url(const struct jwks *jwks)
+{
+    return jwks->url;
+}
+
+void jwks_retire(struct jwks *jwks)
+{
+    if (jwks) {
+        jwks->is_retired = true;
+        jwks_stop(jwks);
+    }
+}
+
 void jwks_stop(struct jwks *jwks)
 {
     jwks->is_stopped = true;
@@ -227,7 +243,11 @@ enum status jwks_create(struct loop *loop, struct fetch_pool *fetch_pool, const 
     }
     jwks->loop = loop;
     jwks->fetch_pool = fetch_pool;
-    jwks->url = url;
+    jwks->url = str_dup(str_of(url));
+    if (!jwks->url) {
+        free(jwks);
+        return STATUS_NO_MEMORY;
+    }
     ring_init(&jwks->waiting);
     ring_init(&jwks->ready);
     jwks->deliver.fn = deliver;
@@ -249,5 +269,6 @@ void jwks_destroy(struct jwks *jwks)
     ring_clear(&jwks->waiting);
     ring_clear(&jwks->ready);
     jwk_set_release(&jwks->set);
+    free(jwks->url);
     free(jwks);
 }

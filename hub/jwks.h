@@ -20,12 +20,16 @@
 
 struct jwks;
 
-/* The URL outlives it. STATUS_NO_MEMORY. */
+/* STATUS_NO_MEMORY. */
 enum status jwks_create(struct loop *loop, struct fetch_pool *fetch_pool, const char *url,
                         struct jwks **ret_jwks) MUST_CHECK;
 /* The fetch under way has failed, who waits is called at the loop's tail, and nothing is fetched
  * any more. */
 void jwks_stop(struct jwks *jwks);
+/* Instead of destroying it, where others may still wait: who waits is called, then it is freed. The
+ * pool lives on until then. Accepts NULL. */
+void jwks_retire(struct jwks *jwks);
+const char *jwks_url(const struct jwks *jwks);
 /* Before the pool. Who waits is not called any more. Not from inside a done(). Accepts NULL. */
 void jwks_destroy(struct jwks *jwks);
 
@@ -35,7 +39,7 @@ void jwks_destroy(struct jwks *jwks);
 enum status jwks_find(struct jwks *jwks, struct str kid, const struct token_algorithm *algorithm,
                       int64_t now, EVP_PKEY **ret_key) MUST_CHECK;
 
-/* As token_await() and token_await_cancel(). */
+/* As token_await() and token_await_cancel(); the latter also when the set is gone. */
 void jwks_await(struct jwks *jwks, struct token_wait *wait);
 void jwks_await_cancel(struct jwks *jwks, struct token_wait *wait);
 

@@ -368,6 +368,8 @@ static const struct namespace_options *find_named(const struct channel_options *
     return NULL;
 }
 
+const struct namespace_options namespace_gone = {.name = ""};
+
 enum status namespace_find(const struct channel_options *options, struct str channel,
                            const struct namespace_options **ret_ns)
 {

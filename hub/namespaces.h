@@ -87,6 +87,10 @@ struct channel_options {
 
 extern const struct config_shape channel_options_shape;
 
+/* Of a channel that is still in use when the configuration has lost its namespace: nothing is kept
+ * and nothing allowed. */
+extern const struct namespace_options namespace_gone;
+
 /* The options for a channel's name. STATUS_INVALID: the name is empty, too long, not printable
  * ASCII or does not match the namespace's channel_regex (with which it may be any text without
  * control characters); STATUS_UNKNOWN_CHANNEL: its namespace is not configured. */

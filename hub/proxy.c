@@ -9,6 +9,7 @@
 #include <utlist.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "hub/proxy_decode.h"
 #include "hub/proxy_encode.h"
@@ -24,6 +25,7 @@ struct proxy {
     struct proxy_call *calls; /* under way */
     bool is_stopped;
     struct proxy_stats stats;
+    struct histogram durations[PROXY_N_EVENTS];
 };
 
 struct proxy_call {
@@ -32,6 +34,7 @@ struct proxy_call {
     struct proxy *proxy;
     struct fetch *fetch;
     enum proxy_event event;
+    int64_t begun_us;
     proxy_done_fn done;
     void *arg;
 };
@@ -157,6 +160,7 @@ static void call_free(struct proxy_call *call)
 {
     DL_DELETE(call->proxy->calls, call);
     call->proxy->stats.n_under_way--;
+    call->proxy->stats.n_inflight[call->event]--;
     free(call);
 }
 
@@ -166,6 +170,8 @@ static void on_fetched(void *arg, const struct fetch_result *result)
     struct proxy_call call = *(struct proxy_call *)arg;
     struct proxy_reading reading = {.n_texts = 0};
     call_free(arg);
+    histogram_add(&call.proxy->durations[call.event],
+                  (uint64_t)(clock_monotonic_us() - call.begun_us));
     struct proxy_answer answer = answer_of(call.proxy, call.event, result, &reading);
     call.done(call.arg, &answer);
     proxy_reading_release(&reading);
@@ -245,7 +251,11 @@ enum status proxy_ask(struct proxy *proxy, const struct proxy_request *request, 
     if (!call) {
         return STATUS_NO_MEMORY;
     }
-    *call = (struct proxy_call){.proxy = proxy, .event = request->event, .done = done, .arg = arg};
+    *call = (struct proxy_call){.proxy = proxy,
+                                .event = request->event,
+                                .begun_us = clock_monotonic_us(),
+                                .done = done,
+                                .arg = arg};
     enum status status = encode_and_start(call, request);
     if (status != STATUS_OK) {
         proxy->stats.n_overloaded += status == STATUS_OVERLOADED;
@@ -254,6 +264,7 @@ enum status proxy_ask(struct proxy *proxy, const struct proxy_request *request, 
     }
     proxy->stats.n_asked[request->event]++;
     proxy->stats.n_under_way++;
+    proxy->stats.n_inflight[request->event]++;
     DL_APPEND(proxy->calls, call);
     *ret_call = call;
     return STATUS_OK;
@@ -296,6 +307,15 @@ void proxy_destroy(struct proxy *proxy)
     free(proxy);
 }
 
+void proxy_inherit(struct proxy *proxy, const struct proxy *from)
+{
+    size_t n_under_way = proxy->stats.n_under_way;
+    proxy->stats = from->stats;
+    proxy->stats.n_under_way = n_under_way;
+    memset(proxy->stats.n_inflight, 0, sizeof(proxy->stats.n_inflight));
+    memcpy(proxy->durations, from->durations, sizeof(proxy->durations));
+}
+
 const char *proxy_name(const struct proxy *proxy)
 {
     return proxy->options->name ? proxy->options->name : "default";
@@ -304,4 +324,5 @@ const char *proxy_name(const struct proxy *proxy)
 void proxy_stats(const struct proxy *proxy, struct proxy_stats *ret_stats)
 {
     *ret_stats = proxy->stats;
+    ret_stats->durations = proxy->durations;
 }

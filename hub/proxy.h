@@ -4,6 +4,7 @@
 #ifndef BELFRY_HUB_PROXY_H
 #define BELFRY_HUB_PROXY_H
 
+#include "base/histogram.h"
 #include "base/status.h"
 #include "base/str.h"
 #include "hub/disconnect.h"
@@ -29,6 +30,8 @@ enum status proxy_create(struct fetch_pool *fetch_pool, const struct proxy_optio
                          struct proxy **ret_proxy) MUST_CHECK;
 /* Every call must have ended or be cancelled. Accepts NULL. */
 void proxy_destroy(struct proxy *proxy);
+/* Counts on from there. */
+void proxy_inherit(struct proxy *proxy, const struct proxy *from);
 const char *proxy_name(const struct proxy *proxy);
 
 /* Empty members are left out of the JSON. Texts are copied or written before proxy_ask() returns.
@@ -104,6 +107,8 @@ struct proxy_stats {
     uint64_t n_failed[PROXY_N_EVENTS]; /* is_failure */
     uint64_t n_overloaded;
     size_t n_under_way;
+    size_t n_inflight[PROXY_N_EVENTS];  /* the same, by what about */
+    const struct histogram *durations;  /* PROXY_N_EVENTS: to the answer, microseconds */
 };
 void proxy_stats(const struct proxy *proxy, struct proxy_stats *ret_stats);
 

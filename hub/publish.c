@@ -12,7 +12,8 @@ struct publish {
     struct hub *hub;
     struct publication *publication;
     struct storage_append append;
-    struct deferred answer; /* of what the storage has no part in, or a refusal */
+    struct deferred answer;        /* of what the storage has no part in, or a refusal */
+    struct fan_out_report *report; /* NULL: not asked for */
     enum status status;
     publish_done_fn done;
     void *arg;
@@ -27,7 +28,7 @@ static void push(struct publish *p, const struct storage_position *position)
     p->hub->n_publications++;
     struct channel *channel = channel_find(p->hub, p->channel);
     if (channel) {
-        channel_publish(channel, p->publication, position);
+        channel_publish(channel, p->publication, position, p->report);
     }
 }
 
@@ -35,7 +36,28 @@ static void finish(struct publish *p)
 {
     p->hub->n_operations--;
     publication_unref(p->publication);
+    free(p->report);
     free(p);
+}
+
+static void answer(struct publish *p, enum status status)
+{
+    bool is_reported = status == STATUS_OK && p->report;
+    p->done(p->arg, status, &p->append.position, is_reported ? &p->report->counts : NULL);
+    finish(p);
+}
+
+static void answer_with_report(void *arg)
+{
+    answer(arg, STATUS_OK);
+}
+
+/* At once, or after the subscribers. */
+static void answer_in_time(struct publish *p, enum status status)
+{
+    if (!p->report || !p->report->is_under_way) {
+        answer(p, status);
+    }
 }
 
 static void committed(struct storage_append *append)
@@ -47,19 +69,16 @@ static void committed(struct storage_append *append)
         p->publication->time_ms = append->time_ms;
         push(p, has_position ? &append->position : NULL);
     }
-    p->done(p->arg, append->status, &append->position);
-    finish(p);
+    answer_in_time(p, append->status);
 }
 
 static void answer_without_storage(void *arg)
 {
     struct publish *p = arg;
-    const struct storage_position none = {0};
     if (p->status == STATUS_OK) {
         push(p, NULL);
     }
-    p->done(p->arg, p->status, &none);
-    finish(p);
+    answer_in_time(p, p->status);
 }
 
 /* retention: all zero where only the idempotency key is kept. A version counts in a stream only. */
@@ -146,6 +165,10 @@ static enum status make_publication(struct publish *p, const struct publish_requ
         return STATUS_NO_MEMORY;
     }
     p->publication->delta = request->delta || ns->delta_publish;
+    if (request->report) {
+        p->report = hub_allocate(sizeof(*p->report));
+        *p->report = (struct fan_out_report){.done = answer_with_report, .arg = p};
+    }
     return STATUS_OK;
 }
 

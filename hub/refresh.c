@@ -226,6 +226,9 @@ static void go_on(struct refresh *r)
         in->is_outdated = false;
         schedule_refreshed(in, refresh_is_fruitful(r));
     }
+    if (in->feed != r->feed) { /* that was still the one before */
+        schedule_changed(in, SCHEDULE_SOON);
+    }
     if (r->is_wanted_again && !in->running) {
         schedule_changed(in, SCHEDULE_NOW);
     }
@@ -236,7 +239,8 @@ static void go_on(struct refresh *r)
 static void keep_holding(struct refresh *r)
 {
     struct feed_instance *in = r->instance;
-    if (!in->held.document || in->running || deadline_armed(&in->hold)) {
+    bool is_over = r->hub->is_stopping || !deadline_armed(&in->hold);
+    if (!in->held.document || in->running || !is_over) {
         return;
     }
     if (refresh_fetches(r)) {
@@ -249,6 +253,7 @@ static void keep_holding(struct refresh *r)
 static void follow_up(struct refresh *r)
 {
     struct feed_instance *in = r->instance;
+    feed_instance_catch_up(in);
     if (in->is_to_forget) {
         feed_instance_forget(in);
         refresh_again(r); /* what it left is forgotten, too */
@@ -257,6 +262,10 @@ static void follow_up(struct refresh *r)
         pass_waiters_on(r);
     }
     if (r->feed->is_ad_hoc) {
+        return;
+    }
+    if (in->is_detached) { /* what could not be stored now has no later */
+        feed_instance_drop_held(in);
         return;
     }
     if (!r->hub->is_stopping) {
@@ -268,6 +277,7 @@ static void follow_up(struct refresh *r)
 static void release(struct refresh *r)
 {
     struct feed_instance *in = r->instance;
+    struct feed *feed = r->feed;
     DL_DELETE(r->hub->refreshes, r);
     r->hub->n_refreshes--;
     for (size_t i = 0; i < r->n_parts; i++) {
@@ -278,8 +288,10 @@ static void release(struct refresh *r)
     buf_release(&r->detail);
     free((void *)r->kept.values);
     free(r->parts);
+    free(r->trace);
     free(r);
     feed_instance_release(in);
+    feed_unref(feed);
 }
 
 /* --- the story --- */
@@ -361,9 +373,13 @@ static struct refresh *create(struct feed_instance *in, enum refresh_trigger tri
     struct refresh *r = hub_allocate(sizeof(*r));
     assert(!in->running);
     r->hub = in->hub;
-    r->feed = in->feed;
+    r->feed = feed_ref(in->feed);
     r->instance = in;
     r->trigger = trigger;
+    if (in->hub->trace && trigger == REFRESH_BY_CALLER) {
+        r->trace = hub_allocate(sizeof(*r->trace));
+        *r->trace = *in->hub->trace;
+    }
     r->id = ++last_id;
     r->started_us = clock_monotonic_us();
     r->time_ms = clock_wall_ms();

@@ -9,6 +9,7 @@
 
 #include "base/join.h"
 #include "hub/refresh.h"
+#include "hub/trace.h"
 
 enum refresh_state {
     REFRESH_RECALLING,
@@ -59,6 +60,7 @@ struct refresh {
     struct feed *feed;
     struct feed_instance *instance; /* held */
     enum refresh_trigger trigger;
+    struct trace *trace; /* the caller's; NULL: none */
     enum refresh_state state;
     enum status status;
     struct buf detail; /* words for a status other than STATUS_OK */

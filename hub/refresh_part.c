@@ -11,6 +11,8 @@
 #include "hub/refresh_internal.h"
 
 #define SHAPED_MAX_BYTES ((size_t)32 << 20)
+#define REST_MAX_S       INT64_C(86400)       /* no word of an upstream silences it for longer */
+#define ANSWER_DEPTH_MAX (JSON_DEPTH_MAX - 2) /* `group` and the document are one level each */
 
 const char *feed_outcome_name(enum feed_outcome outcome)
 {
@@ -144,6 +146,7 @@ static void fail(struct refresh_part *p, enum feed_outcome why, struct str error
 static void read_times(struct refresh_part *p, const struct fetch_head *head, bool is_good)
 {
     int64_t wait_s = is_good ? head->max_age_s : head->retry_after_s;
+    wait_s = wait_s < REST_MAX_S ? wait_s : REST_MAX_S;
     p->is_told_to_wait = !is_good && wait_s > 0;
     p->not_before_ms = wait_s > 0 ? loop_now_ms(p->refresh->hub->loop) + wait_s * 1000 : 0;
 }
@@ -153,7 +156,7 @@ static void take_body(struct refresh_part *p, const struct upstream_result *resu
 {
     struct json_error wrong;
     char error[120];
-    if (json_check(result->body, &wrong) != STATUS_OK) {
+    if (json_check_depth(result->body, ANSWER_DEPTH_MAX, &wrong) != STATUS_OK) {
         snprintf(error, sizeof(error), "byte %zu: expected %s", wrong.offset, wrong.expected);
         fail(p, FEED_INVALID_JSON, str_of(error));
         return;
@@ -342,4 +345,5 @@ void refresh_parts_remember(struct refresh *r)
             value->time_ms = p->time_ms;
         }
     }
+    feed_instance_count(r->instance); /* a run that fails keeps them, too */
 }

@@ -238,10 +238,17 @@ enum status refresh_request_send(struct refresh_part *p, const struct request_te
     int64_t left_ms = r->feed->options->timeout_ms - spent_ms;
     struct condition_lines condition;
     make_lines(p, &condition);
-    size_t n = text->n_headers + condition.n;
+    char trace_text[TRACE_LINES_SIZE];
+    struct str trace[2];
+    size_t n_trace = r->trace ? trace_lines(r->trace, trace_text, trace) : 0;
+    size_t n_own = text->n_headers + condition.n;
+    size_t n = n_own + n_trace;
     struct str *headers = n > 0 ? hub_allocate(n * sizeof(*headers)) : NULL;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n_own; i++) {
         headers[i] = i < text->n_headers ? text->headers[i] : condition.lines[i - text->n_headers];
+    }
+    for (size_t i = 0; i < n_trace; i++) {
+        headers[n_own + i] = trace[i];
     }
     const struct upstream_request request = {
         .url = text->url.ptr,

@@ -42,7 +42,7 @@ static int64_t hold_ms(const struct refresh *r)
 {
     const struct feed_instance *in = r->instance;
     int64_t interval_ms = r->feed->options->min_interval_ms;
-    if (interval_ms == 0 || in->pushed_ms == 0 || r->hub->is_stopping) {
+    if (interval_ms == 0 || in->pushed_ms == 0 || r->hub->is_stopping || in->is_moving) {
         return 0;
     }
     int64_t left_ms = in->pushed_ms + interval_ms - loop_now_ms(r->hub->loop);
@@ -77,7 +77,8 @@ enum status refresh_decide(struct refresh *r)
         buf_append(&r->detail, str_of(status_name(STATUS_NO_MEMORY)));
         return STATUS_NO_MEMORY;
     }
-    r->publication->delta = in->ns && in->ns->delta_publish;
+    const struct namespace_options *ns = feed_instance_namespace(in);
+    r->publication->delta = ns && ns->allows_delta; /* snapshots are what deltas are for */
     if (hold_ms(r) > 0) {
         hold(r, hold_ms(r));
     }
@@ -140,7 +141,8 @@ static void prepare_store(struct refresh *r)
 void refresh_store(struct refresh *r, void (*done)(struct storage_append *append))
 {
     const struct feed_instance *in = r->instance;
-    if (r->publication && is_to_publish(r) && namespace_has_history(in->ns)) {
+    const struct namespace_options *ns = feed_instance_namespace(in);
+    if (r->publication && is_to_publish(r) && namespace_has_history(ns)) {
         r->append.channel = feed_instance_channel(in);
         r->append.data = r->publication->data;
         r->append.delta = r->publication->delta;
@@ -149,7 +151,7 @@ void refresh_store(struct refresh *r, void (*done)(struct storage_append *append
         prepare_store(r);
     }
     /* What a feed remembers is forgotten as late as a channel's position would be. */
-    r->append.retention = namespace_retention(r->hub->channel_options, in->ns);
+    r->append.retention = namespace_retention(r->hub->channel_options, ns);
     r->append.done = done;
     r->append.arg = r;
     storage_append(r->hub->storage, &r->append);
@@ -160,10 +162,11 @@ void refresh_store(struct refresh *r, void (*done)(struct storage_append *append
 bool refresh_is_worth_storing(const struct refresh *r)
 {
     const struct feed_instance *in = r->instance;
+    const struct namespace_options *ns = feed_instance_namespace(in);
     if (r->feed->is_ad_hoc) {
-        return in->ns && namespace_has_history(in->ns);
+        return ns && namespace_has_history(ns);
     }
-    int64_t meta_ttl_ms = namespace_retention(r->hub->channel_options, in->ns).meta_ttl_ms;
+    int64_t meta_ttl_ms = namespace_retention(r->hub->channel_options, ns).meta_ttl_ms;
     int64_t due_ms = meta_ttl_ms / 100 < KEEP_ALIVE_MAX_MS ? meta_ttl_ms / 100 : KEEP_ALIVE_MAX_MS;
     bool has_new_value = false;
     for (size_t i = 0; i < r->n_parts; i++) {
@@ -187,7 +190,7 @@ static void push(struct refresh *r)
     bool has_history = r->append.channel.len > 0;
     r->publication->offset = has_history ? r->position.offset : 0;
     r->publication->time_ms = r->append.time_ms;
-    channel_publish(channel, r->publication, has_history ? &r->position : NULL);
+    channel_publish(channel, r->publication, has_history ? &r->position : NULL, NULL);
 }
 
 void refresh_settle(struct refresh *r)

@@ -49,7 +49,7 @@ static void arm(struct feed_instance *in)
     deadline_arm(in->hub->deadlines, &s->deadline, delay_ms > 0 ? delay_ms : 0, on_deadline);
 }
 
-static void stop(struct feed_instance *in)
+void schedule_stop(struct feed_instance *in)
 {
     struct schedule *s = &in->schedule;
     bool was_on = s->is_on;
@@ -70,7 +70,7 @@ static bool run(struct feed_instance *in, enum refresh_trigger trigger)
     if (in->running) {
         return refresh_fetches(in->running);
     }
-    if (in->hub->is_stopping || !refresh_has_room(in->hub)) {
+    if (in->hub->is_stopping || in->is_detached || !refresh_has_room(in->hub)) {
         return false;
     }
     in->feed->stats.n_scheduled++;
@@ -87,7 +87,8 @@ static int64_t retry_time(const struct feed_instance *in)
 static void run_soon(struct feed_instance *in)
 {
     struct schedule *s = &in->schedule;
-    if ((s->is_on || s->is_watched) && s->retry_ms == 0 && !in->hub->is_stopping) {
+    bool may_run = !in->hub->is_stopping && !in->is_detached;
+    if ((s->is_on || s->is_watched) && s->retry_ms == 0 && may_run) {
         s->retry_ms = retry_time(in);
         arm(in);
     }
@@ -98,7 +99,7 @@ static void on_deadline(struct deadline *deadline)
     struct schedule *s = container_of(deadline, struct schedule, deadline);
     struct feed_instance *in = container_of(s, struct feed_instance, schedule);
     if (s->stop_ms > 0 && now_ms(in) >= s->stop_ms) {
-        stop(in);
+        schedule_stop(in);
         return;
     }
     bool is_due = s->is_on && now_ms(in) >= s->next_ms;
@@ -218,7 +219,7 @@ void schedule_unwatched(struct feed_instance *in)
     struct schedule *s = &in->schedule;
     s->is_watched = false;
     if (!s->is_on) {
-        stop(in);
+        schedule_stop(in);
     } else if (options_of(in)->ever == FEED_WHILE_WATCHED) {
         int64_t stop_ms = now_ms(in) + options_of(in)->grace_ms;
         s->stop_ms = stop_ms > 0 ? stop_ms : 1;
@@ -241,7 +242,9 @@ void schedule_start_always(struct hub *hub)
         if (feed_params_read(feed, STR_EMPTY, &params, &why) != STATUS_OK) {
             feed_params_release(&params);
         } else if (feed_instance_acquire(feed, &params, &in) == STATUS_OK) {
-            begin(in);
+            if (!in->schedule.is_on) {
+                begin(in);
+            }
             feed_instance_release(in);
         }
         buf_release(&why);
@@ -284,10 +287,29 @@ void schedule_refreshed(struct feed_instance *in, bool is_fruitful)
     }
 }
 
+static bool is_wanted(const struct feed_instance *in)
+{
+    const struct feed_refresh_options *options = options_of(in);
+    return options->every_ms > 0 && (in->schedule.is_watched || options->ever == FEED_WHILE_ALWAYS);
+}
+
+/* The grace of those that nobody watches any more ends with the change. */
+void schedule_moved(struct feed_instance *in)
+{
+    struct schedule *s = &in->schedule;
+    if (s->is_on && !is_wanted(in)) {
+        schedule_stop(in);
+    } else if (!s->is_on && s->is_watched && options_of(in)->every_ms > 0) {
+        begin(in);
+    }
+    s->stop_ms = 0;
+    schedule_changed(in, SCHEDULE_SOON);
+}
+
 static void stop_one(struct feed_instance *in, void *arg)
 {
     (void)arg;
-    stop(in);
+    schedule_stop(in);
 }
 
 void schedule_stop_all(struct hub *hub)

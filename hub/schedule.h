@@ -25,13 +25,17 @@ void schedule_init(struct schedule *schedule);
 /* The first subscriber has come, the last one has gone. Who watches holds the instance. */
 void schedule_watched(struct feed_instance *in);
 void schedule_unwatched(struct feed_instance *in);
-/* Feeds with "while": "always" begin. */
+/* Feeds with "while": "always" begin, those that have not yet. */
 void schedule_start_always(struct hub *hub);
 /* Somebody, a subscriber or a reader, has come for the snapshot, which is known: is it too old? */
 void schedule_touch(struct feed_instance *in, bool is_subscriber);
 /* An upstream says that it has changed. Without anybody who watches, the next one who comes is the
  * reason to look. */
 void schedule_changed(struct feed_instance *in, enum schedule_when when);
+/* The instance has another feed: its schedule holds, and what it knows is outdated. */
+void schedule_moved(struct feed_instance *in);
+/* It is not refreshed by itself any more. */
+void schedule_stop(struct feed_instance *in);
 /* A run has ended. is_fruitful: an upstream has answered. */
 void schedule_refreshed(struct feed_instance *in, bool is_fruitful);
 /* Nothing is refreshed by itself any more. */

@@ -439,6 +439,7 @@ static void count_recovery(const struct subscribe *s)
 {
     if (s->result.recovered) {
         s->hub->n_recovered++;
+        s->hub->n_recovered_some += s->n_recovered > 0;
     } else {
         s->hub->n_unrecovered++;
     }
@@ -488,7 +489,8 @@ static enum status take_place(struct subscribe *s)
  * come between, but the server may have subscribed it. */
 static enum status check_again(const struct subscribe *s)
 {
-    enum status status = check(s);
+    bool is_gone = namespace_of(s) == &namespace_gone; /* since */
+    enum status status = is_gone ? STATUS_UNKNOWN_CHANNEL : check(s);
     bool is_over = expiry_is_over(s->grant.expires_at);
     return status == STATUS_OK && is_over ? STATUS_OVER : status;
 }

@@ -253,9 +253,7 @@ void token_await(struct token_verifier *verifier, struct token_wait *wait)
 
 void token_await_cancel(struct token_verifier *verifier, struct token_wait *wait)
 {
-    if (verifier->jwks) {
-        jwks_await_cancel(verifier->jwks, wait);
-    }
+    jwks_await_cancel(verifier->jwks, wait);
 }
 
 /* --- its life --- */
@@ -308,6 +306,25 @@ enum status token_verifier_create(const struct token_verifier_setup *setup,
     }
     *ret_verifier = v;
     return STATUS_OK;
+}
+
+void token_verifier_replace(struct token_verifier *older, struct token_verifier *newer)
+{
+    if (older->jwks && newer->jwks && strcmp(jwks_url(older->jwks), jwks_url(newer->jwks)) == 0) {
+        jwks_destroy(newer->jwks);
+        newer->jwks = older->jwks;
+        older->jwks = NULL;
+    }
+    token_verifier_retire(older);
+}
+
+void token_verifier_retire(struct token_verifier *verifier)
+{
+    if (verifier) {
+        jwks_retire(verifier->jwks);
+        verifier->jwks = NULL;
+        token_verifier_destroy(verifier);
+    }
 }
 
 void token_verifier_stop(struct token_verifier *verifier)

@@ -23,6 +23,12 @@ struct token_verifier_setup {
  */
 enum status token_verifier_create(const struct token_verifier_setup *setup,
                                   struct token_verifier **ret_verifier) MUST_CHECK;
+/* The older one's key set goes on in the newer one, where both have the same endpoint; without a
+ * new fetch of what is known. The older one is freed: who waits for it is called, and asks the
+ * newer one. Not from inside a done(). */
+void token_verifier_replace(struct token_verifier *older, struct token_verifier *newer);
+/* The same without a newer one. Accepts NULL. */
+void token_verifier_retire(struct token_verifier *verifier);
 /* For an orderly end: a fetch under way is given up, all who wait are called at the loop's tail,
  * and no other fetch is started. */
 void token_verifier_stop(struct token_verifier *verifier);
@@ -68,7 +74,8 @@ struct token_wait {
     void (*done)(struct token_wait *wait);
 };
 void token_await(struct token_verifier *verifier, struct token_wait *wait);
-/* done() is not called. Does nothing when it does not wait. */
+/* done() is not called. Does nothing when it does not wait. Also when the verifier that it waits
+ * for was replaced. */
 void token_await_cancel(struct token_verifier *verifier, struct token_wait *wait);
 
 #endif

@@ -111,16 +111,34 @@ EVP_PKEY *token_key_from_pem(const char *pem, enum key_kind kind)
 
 /* --- signatures --- */
 
+/* Returns how long it is; 0: there is none. */
+static unsigned make_hmac(const char *secret, const struct token_algorithm *algorithm,
+                          struct str signed_text, unsigned char hmac[EVP_MAX_MD_SIZE])
+{
+    unsigned len = 0;
+    if (!HMAC(EVP_get_digestbyname(algorithm->hash), secret, (int)strlen(secret),
+              (const unsigned char *)signed_text.ptr, signed_text.len, hmac, &len)) {
+        len = 0;
+    }
+    ERR_clear_error();
+    return len;
+}
+
 bool token_hmac_is_good(const char *secret, const struct token_algorithm *algorithm,
                         struct str signed_text, struct str signature)
 {
     unsigned char expected[EVP_MAX_MD_SIZE];
-    unsigned len = 0;
-    bool is_good = HMAC(EVP_get_digestbyname(algorithm->hash), secret, (int)strlen(secret),
-                        (const unsigned char *)signed_text.ptr, signed_text.len, expected, &len) &&
-                   str_eq_secret(signature, (struct str){(const char *)expected, len});
-    ERR_clear_error();
-    return is_good;
+    unsigned len = make_hmac(secret, algorithm, signed_text, expected);
+    return len > 0 && str_eq_secret(signature, (struct str){(const char *)expected, len});
+}
+
+bool token_hmac_sign(const char *secret, const struct token_algorithm *algorithm,
+                     struct str signed_text, struct buf *out)
+{
+    unsigned char hmac[EVP_MAX_MD_SIZE];
+    unsigned len = make_hmac(secret, algorithm, signed_text, hmac);
+    buf_append(out, (struct str){(const char *)hmac, len});
+    return len > 0 && !buf_failed(out);
 }
 
 /* OpenSSL takes ECDSA signatures in DER only, JWS has the two numbers one behind the other (RFC

@@ -38,6 +38,9 @@ bool token_signature_is_good(EVP_PKEY *key, const struct token_algorithm *algori
                              struct str signed_text, struct str signature);
 bool token_hmac_is_good(const char *secret, const struct token_algorithm *algorithm,
                         struct str signed_text, struct str signature);
+/* Appends the signature's bytes. False: there is none. */
+bool token_hmac_sign(const char *secret, const struct token_algorithm *algorithm,
+                     struct str signed_text, struct buf *out);
 
 /* Base64url as JOSE has it: no padding, and no lone digit at the end. */
 bool token_decode_part(struct str part, struct buf *out);

@@ -13,7 +13,8 @@ struct verify {
     struct hub *hub;
     enum token_kind kind;
     bool is_one_of_two;
-    bool has_waited; /* once is enough: a key that has not come then is not there */
+    /* Once is enough: a key that has not come then is not there, unless others are configured. */
+    const struct token_verifier *waited_for;
     verify_done_fn done;
     void *arg;
     struct client *client;
@@ -115,8 +116,8 @@ static void verify_step(void *arg)
     const char *why = "";
     enum status status = token_verify(verifier, v->kind, (struct str){v->bytes, v->token_len},
                                       clock_wall_ms() / 1000, &claims, &why);
-    if (status == STATUS_PENDING && !v->has_waited && !v->hub->is_abandoned) {
-        v->has_waited = true;
+    if (status == STATUS_PENDING && v->waited_for != verifier && !v->hub->is_abandoned) {
+        v->waited_for = verifier;
         v->wait.done = keys_have_come;
         token_await(verifier, &v->wait);
         return;

@@ -46,8 +46,20 @@ struct wire_format {
                        const struct disconnect *why);
 };
 
+enum transport_kind {
+    TRANSPORT_WEBSOCKET,
+    TRANSPORT_HTTP_STREAM,
+    TRANSPORT_SSE,
+    TRANSPORT_UNI_WEBSOCKET,
+    TRANSPORT_UNI_HTTP_STREAM,
+    TRANSPORT_UNI_SSE,
+    TRANSPORT_FEED_EVENTS, /* of GET /feeds/NAME */
+    N_TRANSPORT_KINDS,
+};
+
 /* How one kind of connection is written to. conn is the transport's own object. */
 struct client_transport {
+    enum transport_kind kind;
     const char *name; /* "websocket" */
     const struct wire_format *format;
     bool pongs; /* an answer to each ping is expected */

@@ -8,6 +8,19 @@
 
 #define ROUTES_MAX 16
 
+#define FEED_URL "http://127.0.0.1:PORT/"
+
+/* Without pings: messages are counted. */
+#define FEED_CLIENT "{\"insecure\":true,\"ping_interval\":\"1h\"}"
+#define FEED_CHANNEL                                                                               \
+    "{\"namespaces\":[{\"name\":\"city\",\"history_size\":5,\"history_ttl\":\"1h\","               \
+    "\"force_positioning\":true}]}"
+#define FEED_CITY                                                                                  \
+    "{\"name\":\"city\",\"channel\":\"city:{city}\",\"params\":{\"city\":\"[a-z.]+\"},"            \
+    "\"timeout\":\"20s\",\"upstreams\":["                                                          \
+    "{\"name\":\"air\",\"url\":\"" FEED_URL "air/{city}\"},"                                       \
+    "{\"name\":\"events\",\"url\":\"" FEED_URL "events?near={city}\"}]}"
+
 struct feed_route {
     const char *path; /* what the request's path begins with */
     int status;       /* 0: 200 */
@@ -83,14 +96,44 @@ static inline void feed_world_open(struct feed_world *f, struct world_options op
     }
 }
 
+/* A test that failed leaves its peers, and the world with them. */
 static inline void feed_world_close(struct feed_world *f)
 {
+    if (hub_n_clients(f->w->hub) > 0) {
+        (void)fprintf(stderr, "peers are left over\n");
+        return;
+    }
     f->backend.on_request = NULL;
     backend_release(&f->backend);
     WAIT_FOR(f->w, hub_is_idle(f->w->hub));
     backend_close(&f->backend);
     world_destroy(f->w);
 }
+
+/* --- setups of cmocka, with one world --- */
+
+static inline int feed_setup_with(void **state, struct world_options options)
+{
+    static struct feed_world world;
+    options.client = FEED_CLIENT;
+    options.channel = options.channel ? options.channel : FEED_CHANNEL;
+    feed_world_open(&world, options);
+    *state = &world;
+    return 0;
+}
+
+static inline int feed_setup_file(void **state)
+{
+    return feed_setup_with(state, (struct world_options){.feeds = {FEED_CITY}, .has_file = true});
+}
+
+static inline int feed_teardown(void **state)
+{
+    feed_world_close(*state);
+    return 0;
+}
+
+/* --- the server --- */
 
 /* What hangs is answered now, and nothing hangs any more. */
 static inline void feed_world_release(struct feed_world *f, const char *answer)
@@ -228,7 +271,7 @@ static inline void note_stats(void *arg, const struct feed_options *options,
     }
 }
 
-static inline struct feed_stats stats_of(struct world *w, const char *feed)
+static inline struct feed_stats stats_of_feed(struct world *w, const char *feed)
 {
     struct named_stats named = {.feed = feed, .stats = {.n_running = 99}};
     hub_feeds(w->hub, note_stats, &named);

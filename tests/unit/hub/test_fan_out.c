@@ -305,10 +305,12 @@ static void clients_destroyed_inside_a_send(void **state)
 
 /* Between the answer to the publisher and the delivery, at the tail of the same turn. */
 static void leave_when_published(void *arg, enum status status,
-                                 const struct storage_position *position)
+                                 const struct storage_position *position,
+                                 const struct delivery_report *report)
 {
     struct peer *peer = arg;
     (void)position;
+    (void)report;
     assert_int_equal(status, STATUS_OK);
     assert_int_equal(client_unsubscribe(peer->client, STR("room")), STATUS_OK);
 }

@@ -45,7 +45,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    feed_destroy(f->feed);
+    feed_unref(f->feed);
     world_destroy(f->world);
     config_release(&feed_options_shape, &f->options);
     return 0;
@@ -167,7 +167,7 @@ static void two_long_values_do_not_disturb_each_other(void **state)
     a[256] = b[256] = '\0';
     snprintf(params, sizeof(params), "{\"a\":\"%s\",\"b\":\"%s\"}", a, b);
     check_bound(&f, params, params, "c");
-    feed_destroy(f.feed);
+    feed_unref(f.feed);
     world_destroy(f.world);
     config_release(&feed_options_shape, &f.options);
 }
@@ -232,7 +232,7 @@ static void check_matches_of(const char *channel_template, const char *channel,
     read_feed(text, &options);
     assert_int_equal(feed_create(w->hub, &options, false, &feed), STATUS_OK);
     check_match(feed, channel, canonical);
-    feed_destroy(feed);
+    feed_unref(feed);
     world_destroy(w);
     config_release(&feed_options_shape, &options);
 }
@@ -261,7 +261,7 @@ static void a_feed_without_parameters(void **state)
     check_bound(&f, "", "{}", "c");
     check_bound(&f, "{}", "{}", "c");
     check_refused(&f, STR("{\"a\":\"1\"}"), "params.a");
-    feed_destroy(f.feed);
+    feed_unref(f.feed);
     world_destroy(f.world);
     config_release(&feed_options_shape, &f.options);
 }
@@ -285,7 +285,7 @@ static void what_does_not_hold_is_no_feed(void **state)
     upstream.url = (char *)(uintptr_t) "no URL";
     assert_int_equal(feed_create(hub, &options, false, &feed), STATUS_INVALID);
     assert_null(feed);
-    feed_destroy(NULL);
+    feed_unref(NULL);
 }
 
 /* --- options --- */

@@ -566,16 +566,23 @@ struct publish_answer {
     bool is_done;
     enum status status;
     struct storage_position position;
+    bool is_reported;
+    struct delivery_report report;
 };
 
 static inline void publish_answered(void *arg, enum status status,
-                                    const struct storage_position *position)
+                                    const struct storage_position *position,
+                                    const struct delivery_report *report)
 {
     struct publish_answer *a = arg;
     REQUIRE(!a->is_done);
     a->is_done = true;
     a->status = status;
     a->position = *position;
+    a->is_reported = report;
+    if (report) {
+        a->report = *report;
+    }
 }
 
 static inline void publish_start(struct world *w, const char *channel, const char *data,
