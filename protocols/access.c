@@ -29,24 +29,23 @@ struct check {
     char bytes[]; /* of both */
 };
 
-/* --- the key --- */
-
-/* What follows a scheme in Authorization; empty where it has another one. */
-static struct str credential(const struct http_request *request, struct str scheme)
+/* What "Authorization: Bearer" has. */
+static struct str bearer_token(const struct http_request *request)
 {
     struct str text = http_request_header(request, HTTP_HEADER_AUTHORIZATION);
+    struct str scheme = STR("bearer ");
     bool fits = str_eq_nocase(str_head(text, scheme.len), scheme);
     return fits ? str_trim(str_tail(text, scheme.len)) : STR_EMPTY;
 }
 
-bool access_has_key(const struct http_api_options *options, const struct http_request *request)
+static enum status check_key(const struct access *access, const struct http_request *request,
+                             enum api_method method)
 {
-    struct str wanted = str_of(options->key);
-    struct str key = http_request_header(request, HTTP_HEADER_API_KEY);
-    if (key.len == 0) {
-        key = credential(request, STR("apikey "));
+    struct api_key *key = api_keys_find(access->keys, request);
+    if (!key) {
+        return STATUS_UNAUTHORIZED;
     }
-    return options->insecure || (wanted.len > 0 && str_eq_secret(key, wanted));
+    return api_key_admits(key, method) ? STATUS_OK : STATUS_DENIED;
 }
 
 /* --- tokens --- */
@@ -129,7 +128,7 @@ enum status access_check(const struct access *access, const struct access_questi
 {
     struct str token = question->token;
     if (token.len == 0) {
-        token = credential(request, STR("bearer "));
+        token = bearer_token(request);
     }
     bool needs_token = question->access == FEED_ACCESS_TOKEN;
     size_t token_len = needs_token ? token.len : 0;
@@ -146,9 +145,10 @@ enum status access_check(const struct access *access, const struct access_questi
     c->step = (struct deferred){.fn = step, .arg = c};
     if (token_len > 0) {
         c->state = channel_len > 0 ? CHECK_SUBSCRIPTION : CHECK_CONNECTION;
-    } else if (question->access == FEED_ACCESS_PUBLIC ||
-               (question->access == FEED_ACCESS_KEY && access_has_key(access->http_api, request))) {
+    } else if (question->access == FEED_ACCESS_PUBLIC) {
         c->status = STATUS_OK;
+    } else if (question->access == FEED_ACCESS_KEY) {
+        c->status = check_key(access, request, question->method);
     } else {
         c->status = STATUS_UNAUTHORIZED;
     }
@@ -156,11 +156,25 @@ enum status access_check(const struct access *access, const struct access_questi
     return STATUS_OK;
 }
 
-void access_refuse(struct http_request *request, enum status status)
+static const char *expected_by(enum feed_access access)
+{
+    return access == FEED_ACCESS_KEY
+               ? "expected the API key, as X-API-Key: KEY or Authorization: apikey KEY"
+               : "expected a token with a good signature, as Authorization: Bearer TOKEN";
+}
+
+static const char *denied_by(enum feed_access access)
+{
+    return access == FEED_ACCESS_KEY
+               ? "the API key is not for this"
+               : "the token is for another channel, or for one client's connection";
+}
+
+void access_refuse(struct http_request *request, enum feed_access access, enum status status)
 {
     switch (status) {
-    case STATUS_DENIED: api_reply_error_as(request, 403, status, ""); return;
-    case STATUS_UNAUTHORIZED:
+    case STATUS_DENIED: api_reply_error_as(request, 403, status, denied_by(access)); return;
+    case STATUS_UNAUTHORIZED: api_reply_error_as(request, 401, status, expected_by(access)); return;
     case STATUS_EXPIRED: api_reply_error_as(request, 401, status, ""); return;
     case STATUS_CONNECT:
         api_reply_error_as(request, 503, STATUS_INTERNAL, "the keys of tokens cannot be had");

@@ -16,16 +16,16 @@ static bool read_selector(struct api_params *p, struct client_selector *who)
            api_text(p, "client", &who->client) && api_text(p, "session", &who->session);
 }
 
-static void reply_empty(struct http_request *request)
+static void answer_empty(struct api_call *call)
 {
     struct buf body = api_begin_result();
     buf_literal(&body, "{}");
-    api_reply_result(request, &body);
+    api_answer_result(call, &body);
 }
 
-static void refuse(struct http_request *request, const struct api_params *p)
+static void refuse(struct api_call *call, const struct api_params *p)
 {
-    api_reply_error(request, STATUS_INVALID, p->wrong);
+    api_answer_error(call, STATUS_INVALID, p->wrong);
 }
 
 static const char *detail_of(enum status status)
@@ -41,9 +41,9 @@ static const char *detail_of(enum status status)
 static void controlled(void *arg, enum status status, const char *detail)
 {
     if (status == STATUS_OK) {
-        reply_empty(arg);
+        answer_empty(arg);
     } else {
-        api_reply_error(arg, status, *detail ? detail : detail_of(status));
+        api_answer_error(arg, status, *detail ? detail : detail_of(status));
     }
 }
 
@@ -52,8 +52,7 @@ static void controlled(void *arg, enum status status, const char *detail)
 static bool read_since(struct api_params *p, struct control_subscribe *c)
 {
     struct str since;
-    struct str value = STR_EMPTY;
-    struct str epoch = STR_EMPTY;
+    struct str epoch;
     if (!api_object(p, "recover_since", &since)) {
         return false;
     }
@@ -64,8 +63,7 @@ static bool read_since(struct api_params *p, struct control_subscribe *c)
     if (!api_u64(p, since, "offset", &c->since.offset)) {
         return api_complain(p, "recover_since.offset", "a whole number, not negative");
     }
-    if (json_member(since, STR("epoch"), &value) &&
-        !api_decode(p, "recover_since.epoch", value, &epoch)) {
+    if (!api_inner_text(p, since, "recover_since.epoch", &epoch)) {
         return false;
     }
     if (epoch.len >= sizeof(c->since.epoch)) {
@@ -85,36 +83,35 @@ static bool read_grant(struct api_params *p, struct subscription_grant *grant)
                                                fault ? fault->expected : "more free memory");
 }
 
-void api_subscribe(struct hub *hub, struct api_params *p, struct http_request *request)
+void api_subscribe(struct api_call *call, struct api_params *p)
 {
     struct control_subscribe c = {.recover = false};
     if (!read_selector(p, &c.who) || !api_text(p, "channel", &c.channel) ||
         !(c.channel.len > 0 || api_complain(p, "channel", "the name of a channel")) ||
         !read_since(p, &c) || !read_grant(p, &c.grant)) {
-        refuse(request, p);
+        refuse(call, p);
         return;
     }
-    hub_subscribe(hub, &c, controlled, request);
+    hub_subscribe(call->hub, &c, controlled, call);
     subscription_grant_release(&c.grant);
 }
 
 /* --- unsubscribe, disconnect, refresh --- */
 
-void api_unsubscribe(struct hub *hub, struct api_params *p, struct http_request *request)
+void api_unsubscribe(struct api_call *call, struct api_params *p)
 {
     struct client_selector who = {.user = STR_EMPTY};
     struct str channel;
     if (!read_selector(p, &who) || !api_text(p, "channel", &channel)) {
-        refuse(request, p);
+        refuse(call, p);
         return;
     }
-    controlled(request, hub_unsubscribe(hub, &who, channel), "");
+    controlled(call, hub_unsubscribe(call->hub, &who, channel), "");
 }
 
 static bool read_goodbye(struct api_params *p, uint64_t *ret_code, struct str *ret_reason)
 {
     struct str object;
-    struct str value = STR_EMPTY;
     *ret_code = 0;
     *ret_reason = STR_EMPTY;
     if (!api_object(p, "disconnect", &object)) {
@@ -127,12 +124,9 @@ static bool read_goodbye(struct api_params *p, uint64_t *ret_code, struct str *r
     if (!is_code) {
         return api_complain(p, "disconnect.code", "3000 to 4999");
     }
-    if (json_member(object, STR("reason"), &value) &&
-        !api_decode(p, "disconnect.reason", value, ret_reason)) {
-        return false;
-    }
-    return ret_reason->len <= REASON_MAX_BYTES ||
-           api_complain(p, "disconnect.reason", "at most 123 bytes");
+    return api_inner_text(p, object, "disconnect.reason", ret_reason) &&
+           (ret_reason->len <= REASON_MAX_BYTES ||
+            api_complain(p, "disconnect.reason", "at most 123 bytes"));
 }
 
 static bool read_whitelist(struct api_params *p, struct str *ret_list)
@@ -144,7 +138,7 @@ static bool read_whitelist(struct api_params *p, struct str *ret_list)
            api_complain(p, "whitelist", "a list of client ids");
 }
 
-void api_disconnect(struct hub *hub, struct api_params *p, struct http_request *request)
+void api_disconnect(struct api_call *call, struct api_params *p)
 {
     struct client_selector who = {.user = STR_EMPTY};
     uint64_t code;
@@ -152,14 +146,14 @@ void api_disconnect(struct hub *hub, struct api_params *p, struct http_request *
     struct str whitelist;
     if (!read_selector(p, &who) || !read_whitelist(p, &whitelist) ||
         !read_goodbye(p, &code, &reason)) {
-        refuse(request, p);
+        refuse(call, p);
         return;
     }
-    hub_disconnect(hub, &who, whitelist, (uint32_t)code, reason);
-    reply_empty(request);
+    hub_disconnect(call->hub, &who, whitelist, (uint32_t)code, reason);
+    answer_empty(call);
 }
 
-void api_refresh(struct hub *hub, struct api_params *p, struct http_request *request)
+void api_refresh(struct api_call *call, struct api_params *p)
 {
     struct client_selector who = {.user = STR_EMPTY};
     bool expired;
@@ -167,9 +161,10 @@ void api_refresh(struct hub *hub, struct api_params *p, struct http_request *req
     if (!read_selector(p, &who) || !api_bool(p, "expired", &expired) ||
         !api_i64(p, "expire_at", &expire_at) ||
         !(expire_at >= 0 || api_complain(p, "expire_at", "seconds since 1970"))) {
-        refuse(request, p);
+        refuse(call, p);
         return;
     }
-    hub_refresh(hub, &who, expired, expire_at, api_value(p, "info"));
-    reply_empty(request);
+    struct str info = api_has(p, "info") ? api_value(p, "info") : STR_EMPTY;
+    hub_refresh(call->hub, &who, expired, expire_at, info);
+    answer_empty(call);
 }

@@ -3,14 +3,13 @@
 #ifndef BELFRY_PROTOCOLS_API_CLIENTS_H
 #define BELFRY_PROTOCOLS_API_CLIENTS_H
 
-#include "hub/hub.h"
+#include "protocols/api_call.h"
 #include "protocols/api_params.h"
-#include "protocols/http.h"
 
-/* Each answers the request, now or later. */
-void api_subscribe(struct hub *hub, struct api_params *params, struct http_request *request);
-void api_unsubscribe(struct hub *hub, struct api_params *params, struct http_request *request);
-void api_disconnect(struct hub *hub, struct api_params *params, struct http_request *request);
-void api_refresh(struct hub *hub, struct api_params *params, struct http_request *request);
+/* Each answers its call, now or later. */
+void api_subscribe(struct api_call *call, struct api_params *params);
+void api_unsubscribe(struct api_call *call, struct api_params *params);
+void api_disconnect(struct api_call *call, struct api_params *params);
+void api_refresh(struct api_call *call, struct api_params *params);
 
 #endif

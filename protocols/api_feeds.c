@@ -27,7 +27,11 @@ static void append_failure(struct buf *out, const struct feed_upstream_result *u
     }
     enum feed_outcome failure = u->outcome == FEED_STALE ? u->failure : u->outcome;
     buf_printf(out, ",\"failure\":\"%s\",\"error\":", feed_outcome_name(failure));
-    json_append_string(out, u->error);
+    if (u->error.len == 0 && u->http_status > 0) {
+        buf_printf(out, "\"status %d, expected 200 to 299\"", u->http_status);
+    } else {
+        json_append_string(out, u->error);
+    }
 }
 
 static void append_upstream(struct buf *out, const struct feed_upstream_result *u)
@@ -99,51 +103,51 @@ static void refreshed(void *arg, enum status status, const char *detail,
                       const struct feed_result *result)
 {
     if (status != STATUS_OK) {
-        api_reply_error(arg, status, detail);
+        api_answer_error(arg, status, detail);
         return;
     }
     if (result->answer->len == 0) {
         write_refreshed(result->answer, result);
     }
-    api_reply_text(arg, result->answer);
+    api_answer_text(arg, result->answer);
 }
 
 static void got(void *arg, enum status status, const char *detail, const struct feed_result *result)
 {
     if (status != STATUS_OK) {
-        api_reply_error(arg, status, detail);
+        api_answer_error(arg, status, detail);
         return;
     }
     struct buf body = api_begin_result();
     buf_append_char(&body, '{');
     append_snapshot(&body, result);
     buf_append_char(&body, '}');
-    api_reply_result(arg, &body);
+    api_answer_result(arg, &body);
 }
 
 typedef void (*feed_call_fn)(struct hub *hub, struct str feed, struct str params, feed_done_fn done,
                              void *arg);
 
-static void call(struct hub *hub, struct api_params *params, struct http_request *request,
-                 feed_call_fn ask, feed_done_fn done)
+static void ask(struct api_call *call, struct api_params *params, feed_call_fn begin,
+                feed_done_fn done)
 {
     struct str feed;
     struct str values;
     if (api_text(params, "feed", &feed) && api_object(params, "params", &values)) {
-        ask(hub, feed, values, done, request);
+        begin(call->hub, feed, values, done, call);
     } else {
-        api_reply_error(request, STATUS_INVALID, params->wrong);
+        api_answer_error(call, STATUS_INVALID, params->wrong);
     }
 }
 
-void api_feed_refresh(struct hub *hub, struct api_params *params, struct http_request *request)
+void api_feed_refresh(struct api_call *call, struct api_params *params)
 {
-    call(hub, params, request, hub_feed_refresh, refreshed);
+    ask(call, params, hub_feed_refresh, refreshed);
 }
 
-void api_feed_get(struct hub *hub, struct api_params *params, struct http_request *request)
+void api_feed_get(struct api_call *call, struct api_params *params)
 {
-    call(hub, params, request, hub_feed_get, got);
+    ask(call, params, hub_feed_get, got);
 }
 
 /* --- the list --- */
@@ -202,12 +206,14 @@ static void append_upstream_state(void *arg, const struct feed_upstream_options 
     buf_literal(out, "{\"name\":");
     json_append_string(out, str_of(options->name));
     buf_printf(out, ",\"breaker\":\"%s\"", breaker_state_name(stats->breaker));
+    append_u64(out, "breaker_opened", stats->n_opened);
     append_u64(out, "calls", stats->n_calls);
     append_outcomes(out, stats);
     append_u64(out, "attempts", stats->n_attempts);
     append_u64(out, "retries", stats->n_retries);
     append_u64(out, "hedges", stats->n_hedges);
     append_u64(out, "hedges_won", stats->n_hedges_won);
+    append_u64(out, "budget_spent", stats->n_budget_spent);
     append_u64(out, "active", stats->n_active);
     append_u64(out, "waiting", stats->n_waiting);
     append_percentile(out, "p50_ms", stats->p50_us);
@@ -255,15 +261,15 @@ static void append_feed(void *arg, const struct feed_options *options,
     buf_append_char(out, '}');
 }
 
-void api_feeds(struct hub *hub, struct api_params *params, struct http_request *request)
+void api_feeds(struct api_call *call, struct api_params *params)
 {
     (void)params;
     struct buf body = api_begin_result();
-    struct listing listing = {hub, &body};
+    struct listing listing = {call->hub, &body};
     buf_literal(&body, "{\"feeds\":[");
-    hub_feeds(hub, append_feed, &listing);
+    hub_feeds(call->hub, append_feed, &listing);
     buf_literal(&body, "]}");
-    api_reply_result(request, &body);
+    api_answer_result(call, &body);
 }
 
 /* --- feed_purge --- */
@@ -271,29 +277,29 @@ void api_feeds(struct hub *hub, struct api_params *params, struct http_request *
 static void purged(void *arg, enum status status, const char *detail, uint64_t n_forgotten)
 {
     if (status != STATUS_OK) {
-        api_reply_error(arg, status, detail);
+        api_answer_error(arg, status, detail);
         return;
     }
     struct buf body = api_begin_result();
     buf_printf(&body, "{\"removed\":%" PRIu64 "}", n_forgotten);
-    api_reply_result(arg, &body);
+    api_answer_result(arg, &body);
 }
 
-void api_feed_purge(struct hub *hub, struct api_params *params, struct http_request *request)
+void api_feed_purge(struct api_call *call, struct api_params *params)
 {
     struct str feed;
     struct str values;
     if (api_text(params, "feed", &feed) && api_object(params, "params", &values)) {
-        hub_feed_purge(hub, feed, values, purged, request);
+        hub_feed_purge(call->hub, feed, values, purged, call);
     } else {
-        api_reply_error(request, STATUS_INVALID, params->wrong);
+        api_answer_error(call, STATUS_INVALID, params->wrong);
     }
 }
 
 /* --- feed_runs --- */
 
 struct runs_call {
-    struct http_request *request;
+    struct api_call *call;
     char upstream[NAME_MAX_BYTES]; /* "": all */
 };
 
@@ -347,27 +353,27 @@ static void append_run(struct buf *out, const struct storage_run *run, struct st
 static void runs_read(void *arg, enum status status, const char *detail,
                       const struct storage_runs_read *read)
 {
-    struct runs_call *call = arg;
+    struct runs_call *runs = arg;
     if (status != STATUS_OK) {
-        api_reply_error(call->request, status, detail);
-        free(call);
+        api_answer_error(runs->call, status, detail);
+        free(runs);
         return;
     }
     struct buf body = api_begin_result();
     buf_literal(&body, "{\"runs\":[");
     for (size_t i = 0; i < read->n_runs; i++) {
         buf_append(&body, i > 0 ? STR(",") : STR_EMPTY);
-        append_run(&body, &read->runs[i], str_of(call->upstream));
+        append_run(&body, &read->runs[i], str_of(runs->upstream));
     }
     buf_literal(&body, "]}");
-    api_reply_result(call->request, &body);
-    free(call);
+    api_answer_result(runs->call, &body);
+    free(runs);
 }
 
 static bool read_limit(struct api_params *params, size_t *ret_limit)
 {
     int64_t limit = RUNS_DEFAULT;
-    if (api_value(params, "limit").len > 0 && !api_i64(params, "limit", &limit)) {
+    if (api_has(params, "limit") && !api_i64(params, "limit", &limit)) {
         return false;
     }
     if (limit < 1 || limit > RUNS_MAX) {
@@ -395,23 +401,24 @@ static bool read_upstream(struct hub *hub, struct api_params *params, struct str
            api_complain(params, "upstream", "the name of an upstream of this feed");
 }
 
-void api_feed_runs(struct hub *hub, struct api_params *params, struct http_request *request)
+void api_feed_runs(struct api_call *call, struct api_params *params)
 {
-    struct feed_runs_request runs = {.limit = 0};
+    struct feed_runs_request wanted = {.limit = 0};
     struct str upstream;
-    if (!api_text(params, "feed", &runs.feed) || !api_object(params, "params", &runs.params) ||
-        !read_limit(params, &runs.limit) || !read_upstream(hub, params, runs.feed, &upstream)) {
-        api_reply_error(request, STATUS_INVALID, params->wrong);
+    if (!api_text(params, "feed", &wanted.feed) || !api_object(params, "params", &wanted.params) ||
+        !read_limit(params, &wanted.limit) ||
+        !read_upstream(call->hub, params, wanted.feed, &upstream)) {
+        api_answer_error(call, STATUS_INVALID, params->wrong);
         return;
     }
-    struct runs_call *call = calloc(1, sizeof(*call));
-    if (!call) {
-        api_reply_error(request, STATUS_NO_MEMORY, "");
+    struct runs_call *runs = calloc(1, sizeof(*runs));
+    if (!runs) {
+        api_answer_error(call, STATUS_NO_MEMORY, "");
         return;
     }
-    call->request = request;
-    snprintf(call->upstream, sizeof(call->upstream), "%.*s", STR_ARG(upstream));
-    hub_feed_runs(hub, &runs, runs_read, call);
+    runs->call = call;
+    snprintf(runs->upstream, sizeof(runs->upstream), "%.*s", STR_ARG(upstream));
+    hub_feed_runs(call->hub, &wanted, runs_read, runs);
 }
 
 /* --- fanout --- */
@@ -432,7 +439,7 @@ static void fanned_out(void *arg, enum status status, const char *detail,
                        const struct feed_result *result)
 {
     if (status != STATUS_OK) {
-        api_reply_error(arg, status, detail);
+        api_answer_error(arg, status, detail);
         return;
     }
     struct buf body = api_begin_result();
@@ -442,10 +449,10 @@ static void fanned_out(void *arg, enum status status, const char *detail,
     append_publication(&body, result);
     append_upstreams(&body, result);
     buf_append_char(&body, '}');
-    api_reply_result(arg, &body);
+    api_answer_result(arg, &body);
 }
 
-void api_fanout(struct hub *hub, struct api_params *params, struct http_request *request)
+void api_fanout(struct api_call *call, struct api_params *params)
 {
-    hub_fanout(hub, params->object, fanned_out, request);
+    hub_fanout(call->hub, params->object, fanned_out, call);
 }

@@ -3,16 +3,15 @@
 #ifndef BELFRY_PROTOCOLS_API_FEEDS_H
 #define BELFRY_PROTOCOLS_API_FEEDS_H
 
-#include "hub/hub.h"
+#include "protocols/api_call.h"
 #include "protocols/api_params.h"
-#include "protocols/http.h"
 
-/* Each answers the request, now or later. */
-void api_feed_refresh(struct hub *hub, struct api_params *params, struct http_request *request);
-void api_feed_get(struct hub *hub, struct api_params *params, struct http_request *request);
-void api_feeds(struct hub *hub, struct api_params *params, struct http_request *request);
-void api_feed_purge(struct hub *hub, struct api_params *params, struct http_request *request);
-void api_feed_runs(struct hub *hub, struct api_params *params, struct http_request *request);
-void api_fanout(struct hub *hub, struct api_params *params, struct http_request *request);
+/* Each answers its call, now or later. */
+void api_feed_refresh(struct api_call *call, struct api_params *params);
+void api_feed_get(struct api_call *call, struct api_params *params);
+void api_feeds(struct api_call *call, struct api_params *params);
+void api_feed_purge(struct api_call *call, struct api_params *params);
+void api_feed_runs(struct api_call *call, struct api_params *params);
+void api_fanout(struct api_call *call, struct api_params *params);
 
 #endif

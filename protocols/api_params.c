@@ -61,6 +61,17 @@ struct str api_value(const struct api_params *p, const char *name)
     return STR_EMPTY;
 }
 
+/* Many libraries send null for what they leave out. */
+static bool is_absent(struct str value)
+{
+    return value.len == 0 || value.ptr[0] == 'n';
+}
+
+bool api_has(const struct api_params *p, const char *name)
+{
+    return !is_absent(api_value(p, name));
+}
+
 /* The buffer is reserved whole at the first use: views into it stay true. */
 bool api_decode(struct api_params *p, const char *name, struct str value, struct str *ret_text)
 {
@@ -85,7 +96,18 @@ bool api_text(struct api_params *p, const char *name, struct str *ret_text)
 {
     struct str value = api_value(p, name);
     *ret_text = STR_EMPTY;
-    return value.len == 0 || api_decode(p, name, value, ret_text);
+    return is_absent(value) || api_decode(p, name, value, ret_text);
+}
+
+bool api_inner_text(struct api_params *p, struct str object, const char *path,
+                    struct str *ret_text)
+{
+    struct str name = str_of(path);
+    struct str value = STR_EMPTY;
+    name = str_tail(name, (size_t)(str_find(name, '.') + 1));
+    *ret_text = STR_EMPTY;
+    return !json_member(object, name, &value) || is_absent(value) ||
+           api_decode(p, path, value, ret_text);
 }
 
 bool api_short_text(struct api_params *p, const char *name, size_t max_bytes, struct str *ret_text)
@@ -121,7 +143,7 @@ bool api_bool(struct api_params *p, const char *name, bool *ret_truth)
 {
     struct str value = api_value(p, name);
     *ret_truth = false;
-    return value.len == 0 || json_to_bool(value, ret_truth) ||
+    return is_absent(value) || json_to_bool(value, ret_truth) ||
            api_complain(p, name, "true or false");
 }
 
@@ -129,7 +151,7 @@ bool api_i64(struct api_params *p, const char *name, int64_t *ret_number)
 {
     struct str value = api_value(p, name);
     *ret_number = 0;
-    return value.len == 0 || json_to_i64(value, ret_number) ||
+    return is_absent(value) || json_to_i64(value, ret_number) ||
            api_complain(p, name, "a whole number");
 }
 
@@ -142,14 +164,15 @@ bool api_u64(struct api_params *p, struct str object, const char *name, uint64_t
         (void)json_member(object, str_of(name), &value);
     }
     *ret_number = 0;
-    return value.len == 0 || json_to_u64(value, ret_number) ||
+    return is_absent(value) || json_to_u64(value, ret_number) ||
            api_complain(p, name, "a whole number, not negative");
 }
 
 bool api_object(struct api_params *p, const char *name, struct str *ret_object)
 {
-    *ret_object = api_value(p, name);
-    return ret_object->len == 0 || json_kind(*ret_object) == JSON_KIND_OBJECT ||
+    struct str value = api_value(p, name);
+    *ret_object = is_absent(value) ? STR_EMPTY : value;
+    return ret_object->len == 0 || json_kind(value) == JSON_KIND_OBJECT ||
            api_complain(p, name, "an object");
 }
 

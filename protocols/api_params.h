@@ -32,9 +32,15 @@ void api_params_take(struct api_params *p, struct api_params *ret_taken);
 /* Says what is wrong with a member; false, for the caller to return. */
 bool api_complain(struct api_params *p, const char *name, const char *expected);
 
-/* Each is true when the member is absent (the value is then empty, 0 or false) or right; false when
- * it is of a wrong type, and `wrong` says so. */
+/* Is the member there, and not null? */
+bool api_has(const struct api_params *p, const char *name);
+
+/* Each is true when the member is absent or null (the value is then empty, 0 or false) or right;
+ * false when it is of a wrong type, and `wrong` says so. */
 bool api_text(struct api_params *p, const char *name, struct str *ret_text);
+/* A member of one of the members; path: both names, "since.epoch". */
+bool api_inner_text(struct api_params *p, struct str object, const char *path,
+                    struct str *ret_text);
 /* Refuses a longer one. */
 bool api_short_text(struct api_params *p, const char *name, size_t max_bytes, struct str *ret_text);
 /* The bytes that a text in base64 stands for. */

@@ -6,8 +6,10 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/json_span.h"
 #include "base/log.h"
+#include "hub/traffic.h"
 #include "protocols/centrifuge_frames.h"
 
 #define REPLY_MAX_BYTES   ((size_t)64 << 20)
@@ -40,6 +42,7 @@ static struct buf new_reply(void)
 /* Idle connections have none. */
 struct centrifuge_aside {
     struct buf *waiting; /* commands behind the one under way; or NULL */
+    int64_t begun_us;    /* of that one; 0: none is under way, or it is not measured */
     const char *command; /* under way, while the log wants to know; or NULL */
     char *channel;       /* of that command; or NULL */
 };
@@ -53,7 +56,7 @@ static struct centrifuge_aside *aside_of(struct centrifuge_session *s)
 
 static void drop_empty_aside(struct centrifuge_session *s)
 {
-    if (s->aside && !s->aside->waiting && !s->aside->command) {
+    if (s->aside && !s->aside->waiting && !s->aside->command && s->aside->begun_us == 0) {
         free(s->aside);
         s->aside = NULL;
     }
@@ -101,9 +104,41 @@ static void log_refusal(const struct centrifuge_session *s, uint32_t code, const
               log_str("user", client_user(s->client)), log_s("client", uuid));
 }
 
+/* --- what is counted --- */
+
+static struct traffic *traffic_of(const struct centrifuge_session *s)
+{
+    return hub_traffic(client_hub(s->client));
+}
+
+static void count_duration(const struct centrifuge_session *s, int64_t begun_us)
+{
+    int64_t duration_us = clock_monotonic_us() - begun_us;
+    histogram_add(&traffic_of(s)->commands[s->command], (uint64_t)duration_us);
+}
+
+/* After its handler: one that takes time is counted at its end, by count_end(). */
+static void count_command(struct centrifuge_session *s, int64_t begun_us)
+{
+    if (!s->is_busy) {
+        count_duration(s, begun_us);
+    } else if (aside_of(s)) {
+        s->aside->begun_us = begun_us;
+    }
+}
+
+static void count_end(struct centrifuge_session *s)
+{
+    if (s->aside && s->aside->begun_us > 0) {
+        count_duration(s, s->aside->begun_us);
+        s->aside->begun_us = 0;
+    }
+}
+
 static void write_error(const struct centrifuge_session *s, struct buf *reply,
                         const struct client_error *error)
 {
+    traffic_error(traffic_of(s), (enum client_command)s->command, error->code);
     log_refusal(s, error->code, error->message);
     centrifuge_write_error(reply, s->command_id, error);
 }
@@ -131,6 +166,7 @@ static bool command_ends(struct centrifuge_session *s)
         s->on_idle(s);
         return false;
     }
+    count_end(s);
     client_cork(s->client);
     return true;
 }
@@ -176,6 +212,7 @@ static void connected(void *arg, enum status status, const struct client_error *
         s->on_idle(s);
         return;
     }
+    count_end(s);
     struct buf reply = new_reply();
     if (status == STATUS_OK) {
         s->is_authenticated = true;
@@ -451,6 +488,7 @@ static const struct {
 };
 
 #define N_METHODS (sizeof(methods) / sizeof(methods[0]))
+_Static_assert(N_METHODS == N_CLIENT_COMMANDS, "they have the same order");
 
 static void handle_pong(struct centrifuge_session *s)
 {
@@ -508,8 +546,11 @@ static void handle_command(struct centrifuge_session *s, struct str text, struct
     }
     struct command c = {.id = (uint32_t)id,
                         .params = {.object = f[method].value, .decoded = decoded}};
+    int64_t begun_us = clock_monotonic_us();
     s->command_id = c.id;
+    s->command = (uint8_t)method;
     methods[method].handle(s, &c);
+    count_command(s, begun_us);
 }
 
 /* Handles commands from the front of text until one takes time, or the client is sent away; returns
@@ -604,6 +645,7 @@ void centrifuge_receive(struct centrifuge_session *s, struct str message)
     if (client_is_leaving(s->client)) {
         return;
     }
+    traffic_received(traffic_of(s), client_transport(s->client)->kind, message.len);
     message = without_last_newline(message);
     if (message.len == 0) {
         bad_request(s, "an empty message");
@@ -642,6 +684,9 @@ bool centrifuge_close(struct centrifuge_session *s)
     s->is_closed = true;
     stop_waiting(s);
     forget_command(s);
+    if (s->aside) {
+        s->aside->begun_us = 0;
+    }
     drop_empty_aside(s);
     client_destroy(s->client);
     s->client = NULL;

@@ -14,10 +14,11 @@ struct centrifuge_session {
      * after centrifuge_close(), if it returned false: the session's memory may then be freed. */
     void (*on_idle)(struct centrifuge_session *session);
     uint32_t command_id; /* under way */
-    bool is_busy;
-    bool is_authenticated;
-    bool is_refused; /* connect was answered with an error: no further command */
-    bool is_closed;
+    uint8_t command;     /* an enum client_command */
+    bool is_busy : 1;
+    bool is_authenticated : 1;
+    bool is_refused : 1; /* connect was answered with an error: no further command */
+    bool is_closed : 1;
     const char *emulation_session; /* by which commands find an emulated connection; NULL: none */
 };
 

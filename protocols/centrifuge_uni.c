@@ -7,6 +7,7 @@
 
 #include "base/json_span.h"
 #include "base/rng.h"
+#include "hub/traffic.h"
 #include "protocols/centrifuge_frames.h"
 
 #define CONNECT_MAX_BYTES ((size_t)64 << 20)
@@ -91,6 +92,8 @@ void centrifuge_uni_connect(struct centrifuge_session *s, struct str request)
     if (s->is_busy || s->is_authenticated || client_is_leaving(s->client)) {
         return;
     }
+    traffic_received(hub_traffic(client_hub(s->client)), client_transport(s->client)->kind,
+                     request.len);
     struct connect_request connect = {0};
     struct str params = request.len > 0 ? request : STR("{}");
     struct buf decoded;

@@ -10,6 +10,7 @@
 #include "protocols/api_reply.h"
 #include "protocols/client_head.h"
 #include "protocols/feed_query.h"
+#include "protocols/tracing.h"
 
 #define CHANNEL_MAX_BYTES ((size_t)1 << 20)
 #define WHY_MAX_BYTES     2048
@@ -23,12 +24,20 @@ enum page_state {
     PAGE_DONE, /* answered */
 };
 
+/* What a reply needs of a feed's options, which a reload may exchange meanwhile. */
+struct page_feed {
+    char *name;
+    enum feed_access access;
+    int64_t max_age_ms;
+    int64_t stale_while_revalidate_ms;
+};
+
 struct page {
     const struct feed_pages *pages;
     struct hub *hub;
     struct http_request *request;
     enum page_state state;
-    const struct feed_options *feed;
+    struct page_feed feed;
     struct feed_query query;
     struct buf channel;
     int64_t expires_at; /* a stream of events ends then */
@@ -121,28 +130,40 @@ static int64_t seconds_since(int64_t time_ms)
     return age_ms > 0 ? age_ms / 1000 : 0;
 }
 
-/* Age and max-age are about the same moment, the snapshot's: so caches count as the hub does. */
-static void append_headers(struct buf *out, const struct feed_options *feed,
-                           const struct feed_result *result)
+/* Age and max-age are about the same moment, the snapshot's: so caches count as the hub does. What
+ * has a failed upstream in it is not for them: the next refresh may be better. */
+static void append_cache_control(struct buf *out, const struct page_feed *feed,
+                                 const struct feed_result *result)
 {
-    int64_t max_age_ms = feed->max_age_ms > 0 ? feed->max_age_ms : feed->refresh.every_ms;
-    buf_literal(out, "ETag: ");
-    buf_append(out, result->etag);
-    buf_printf(out, "\r\nAge: %" PRId64 "\r\nCache-Control: %s, max-age=%" PRId64,
-               seconds_since(result->time_ms),
-               feed->access == FEED_ACCESS_PUBLIC ? "public" : "private", max_age_ms / 1000);
+    buf_literal(out, "Cache-Control: ");
+    buf_append(out, feed->access == FEED_ACCESS_PUBLIC ? STR("public") : STR("private"));
+    if (!result->is_completed) {
+        buf_literal(out, ", no-cache\r\n");
+        return;
+    }
+    buf_printf(out, ", max-age=%" PRId64, feed->max_age_ms / 1000);
     if (feed->stale_while_revalidate_ms > 0) {
         buf_printf(out, ", stale-while-revalidate=%" PRId64,
                    feed->stale_while_revalidate_ms / 1000);
     }
+    buf_literal(out, "\r\n");
+}
+
+static void append_headers(struct buf *out, const struct page_feed *feed,
+                           const struct feed_result *result)
+{
+    buf_literal(out, "ETag: ");
+    buf_append(out, result->etag);
+    buf_printf(out, "\r\nAge: %" PRId64 "\r\n", seconds_since(result->time_ms));
+    append_cache_control(out, feed, result);
     buf_printf(out,
-               "\r\nVary: Accept\r\nX-Belfry-Completed: %s\r\n"
+               "Vary: Accept\r\nX-Belfry-Completed: %s\r\n"
                "Access-Control-Expose-Headers: Age, ETag, X-Belfry-Completed\r\n",
                result->is_completed ? "true" : "false");
     buf_append_char(out, '\0');
 }
 
-static void answer(struct http_request *request, const struct feed_options *feed,
+static void answer(struct http_request *request, const struct page_feed *feed,
                    const struct feed_result *result)
 {
     struct str known = http_request_header(request, HTTP_HEADER_IF_NONE_MATCH);
@@ -176,7 +197,7 @@ static void admitted(void *arg, enum status status, int64_t expires_at)
     p->expires_at = expires_at;
     p->state = PAGE_CHOOSING;
     if (status != STATUS_OK) {
-        access_refuse(p->request, status);
+        access_refuse(p->request, p->feed.access, status);
         p->state = PAGE_DONE;
     }
     page_step(p);
@@ -184,7 +205,9 @@ static void admitted(void *arg, enum status status, int64_t expires_at)
 
 static void admit(struct page *p)
 {
-    const struct access_question question = {.access = (enum feed_access)p->feed->access,
+    const struct access_question question = {.access = p->feed.access,
+                                             .method = p->query.is_fresh ? API_FEED_REFRESH
+                                                                         : API_FEED_GET,
                                              .channel = buf_str(&p->channel),
                                              .token = p->query.token};
     enum status status = access_check(p->pages->access, &question, p->request, admitted, p);
@@ -214,7 +237,7 @@ static void answered(void *arg, enum status status, const char *detail,
     if (status == STATUS_NOT_AVAILABLE && p->state == PAGE_GETTING) {
         p->state = PAGE_REFRESHING; /* who comes first waits for it */
     } else if (status == STATUS_OK) {
-        answer(p->request, p->feed, result);
+        answer(p->request, &p->feed, result);
         p->state = PAGE_DONE;
     } else {
         fail(p, status, detail);
@@ -224,15 +247,25 @@ static void answered(void *arg, enum status status, const char *detail,
 
 static void finish(struct page *p)
 {
+    free(p->feed.name);
     feed_query_release(&p->query);
     buf_release(&p->channel);
     free(p);
 }
 
+static void refresh(struct page *p, struct str name, struct str params)
+{
+    struct hub *hub = p->hub;
+    struct trace trace;
+    tracing_begin(hub, p->request, &trace);
+    hub_feed_refresh(hub, name, params, answered, p);
+    tracing_end(hub);
+}
+
 /* One request, top to bottom. */
 static void page_step(struct page *p)
 {
-    struct str name = str_of(p->feed->name);
+    struct str name = str_of(p->feed.name);
     struct str params = buf_str(&p->query.params);
     switch (p->state) {
     case PAGE_ADMITTING: admit(p); return; /* admitted() steps us */
@@ -241,7 +274,7 @@ static void page_step(struct page *p)
         page_step(p);
         return;
     case PAGE_GETTING: hub_feed_get(p->hub, name, params, answered, p); return;
-    case PAGE_REFRESHING: hub_feed_refresh(p->hub, name, params, answered, p); return;
+    case PAGE_REFRESHING: refresh(p, name, params); return;
     case PAGE_DONE: finish(p); return;
     }
 }
@@ -276,6 +309,19 @@ static enum status read_request(struct page *p, struct str name, struct buf *why
     return status;
 }
 
+/* False: memory is short. */
+static bool take_feed(struct page *p, const struct feed_options *options)
+{
+    int64_t max_age_ms = options->max_age_ms;
+    p->feed = (struct page_feed){
+        .name = str_dup(str_of(options->name)),
+        .access = (enum feed_access)options->access,
+        .max_age_ms = max_age_ms > 0 ? max_age_ms : options->refresh.every_ms,
+        .stale_while_revalidate_ms = options->stale_while_revalidate_ms,
+    };
+    return p->feed.name;
+}
+
 static void begin(const struct feed_pages *pages, struct str name, struct http_request *request)
 {
     struct hub *hub = pages->access->hub;
@@ -284,12 +330,14 @@ static void begin(const struct feed_pages *pages, struct str name, struct http_r
         refuse(request, STATUS_NO_MEMORY, "");
         return;
     }
-    *p = (struct page){
-        .pages = pages, .hub = hub, .request = request, .feed = hub_feed_options(hub, name)};
+    *p = (struct page){.pages = pages, .hub = hub, .request = request};
     struct buf why;
     buf_init(&why, WHY_MAX_BYTES);
     enum status status = read_request(p, name, &why);
-    if (status == STATUS_OK) {
+    if (status == STATUS_OK && !take_feed(p, hub_feed_options(hub, name))) {
+        fail(p, STATUS_NO_MEMORY, "");
+        finish(p);
+    } else if (status == STATUS_OK) {
         page_step(p);
     } else {
         buf_append_char(&why, '\0');

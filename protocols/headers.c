@@ -52,3 +52,24 @@ struct str headers_copy_custom(struct headers *h, struct lws *wsi, struct str na
     }
     return (struct str){at, (size_t)len};
 }
+
+/* libwebsockets counts the bytes of all arguments together: that is the room which is looked for
+ * here, also for one. */
+struct str headers_copy_argument(struct headers *h, struct lws *wsi, struct str name)
+{
+    struct str found = STR_EMPTY;
+    int size = lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_URI_ARGS);
+    char *at = size > 0 ? take_room(h, size) : NULL;
+    for (int i = 0; at; i++) {
+        int len = lws_hdr_copy_fragment(wsi, at, size + 1, WSI_TOKEN_HTTP_URI_ARGS, i);
+        if (len < 0) {
+            break;
+        }
+        struct str argument = {at, (size_t)len};
+        if (str_starts_with(argument, name)) {
+            found = str_tail(argument, name.len);
+            break;
+        }
+    }
+    return found;
+}

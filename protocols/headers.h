@@ -21,5 +21,8 @@ size_t headers_size_custom(struct lws *wsi, struct str name);
 struct str headers_copy(struct headers *h, struct lws *wsi, enum lws_token_indexes token);
 /* One that libwebsockets has no token for; name: lower case, with its colon. */
 struct str headers_copy_custom(struct headers *h, struct lws *wsi, struct str name);
+/* The value of an argument of the request's target, decoded; name: with its '='. Takes no more room
+ * than all arguments (WSI_TOKEN_HTTP_URI_ARGS). The first one; empty where there is none. */
+struct str headers_copy_argument(struct headers *h, struct lws *wsi, struct str name);
 
 #endif

@@ -3,20 +3,17 @@
  * what it does not check itself (Content-Length, Transfer-Encoding, body size and time), so all of
  * that is checked here before a handler runs. A request outlives its connection when its handler
  * still works on the answer. */
-#include "protocols/http.h"
-
-#include <libwebsockets.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "protocols/access_log.h"
 #include "protocols/client_head.h"
-#include "protocols/direct_write.h"
-#include "protocols/headers.h"
 #include "protocols/http_head.h"
+#include "protocols/http_internal.h"
 #include "protocols/poll_mask.h"
 
-#define REPLY_MAX_BYTES ((size_t)256 << 20)
 #define REPLY_READ_S    60
 
 /* Of most replies. */
@@ -30,44 +27,6 @@
 #define LINGER_MS 5000
 
 #define WAKE_UP_MS 1000
-
-enum http_state {
-    HTTP_READING, /* the body */
-    HTTP_HANDLING,
-    HTTP_PUT_OFF,  /* the tail of the loop goes on with it */
-    HTTP_ANSWERED, /* the reply waits for the tail of the loop */
-    HTTP_FLOWING,  /* the reply comes piece by piece */
-    HTTP_ENDING,   /* all pieces are written; the tail of the loop ends the request */
-    HTTP_BREAKING, /* there will be no more of them; the tail of the loop cuts the connection */
-    HTTP_REFUSED,  /* the reply is written; what still comes of the request is thrown away */
-};
-
-struct http_request {
-    struct lws *wsi;            /* NULL: the client has gone */
-    struct http_request **slot; /* where the connection keeps it */
-    const struct http_options *options;
-    struct http_route route;
-    struct client_head *client_head; /* NULL mostly */
-    http_handler_fn at_tail;         /* of HTTP_PUT_OFF */
-    void *at_tail_arg;
-    struct http_source source; /* zeroed: it is not watched */
-    enum http_state state;
-    enum http_method method;
-    bool is_expired; /* its connection is to end */
-    bool is_in_callback;
-    bool closes; /* the connection cannot be used again */
-    bool knows_chunks;
-    bool is_chunked;
-    uint64_t content_length;
-    struct headers head; /* in texts, behind the path */
-    struct str path;
-    struct str headers[HTTP_N_HEADERS];
-    struct buf body;
-    struct buf reply; /* LWS_PRE bytes, then the text */
-    struct deadline deadline;
-    struct deferred tail;
-    char texts[]; /* as many as the head has */
-};
 
 enum http_method http_request_method(const struct http_request *r)
 {
@@ -94,6 +53,21 @@ const struct client_head *http_request_client_head(const struct http_request *r)
     return r->client_head;
 }
 
+struct str http_request_id(const struct http_request *r)
+{
+    return r->id;
+}
+
+void http_request_set_key_name(struct http_request *r, struct str name)
+{
+    r->key_name = name;
+}
+
+void *http_request_room(struct http_request *r)
+{
+    return r->room;
+}
+
 struct lws *http_request_connection(const struct http_request *r)
 {
     return r->wsi;
@@ -104,8 +78,63 @@ static bool is_under_way(const struct http_request *r)
     return r->state != HTTP_READING && r->state != HTTP_REFUSED;
 }
 
+/* --- the access log --- */
+
+const char *http_method_name(enum http_method method)
+{
+    static const char *const names[] = {
+        [HTTP_GET] = "GET",         [HTTP_HEAD] = "HEAD",   [HTTP_POST] = "POST",
+        [HTTP_PUT] = "PUT",         [HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE",
+        [HTTP_OPTIONS] = "OPTIONS", [HTTP_OTHER] = "other",
+    };
+    return names[method];
+}
+
+/* Of a client that did not wait for the answer; nginx's word for it. */
+#define STATUS_CLIENT_GONE 499
+
+const int http_counted_statuses[HTTP_N_STATUSES] = {
+    200, 204, 206, 301, 302, 304, 400, 401, 403, 404, 405, 406, 408, 409,
+    411, 413, 415, 416, 417, 426, 429, 431, 499, 500, 502, 503, 504, 0};
+
+static void count_reply(const struct http_request *r)
+{
+    int status = r->status ? r->status : STATUS_CLIENT_GONE;
+    size_t i = 0;
+    while (i < HTTP_N_STATUSES - 1 && http_counted_statuses[i] != status) {
+        i++;
+    }
+    r->options->counts->n_requests[r->method][i]++;
+}
+
+/* Once for each request. */
+static void log_reply(struct http_request *r)
+{
+    const struct access_log_options *options = r->options->access_log;
+    if (r->is_logged) {
+        return;
+    }
+    r->is_logged = true;
+    count_reply(r);
+    if (!options->enabled) {
+        return;
+    }
+    access_log_write(options, &(struct access_log_entry){
+                                  .method = http_method_name(r->method),
+                                  .path = r->path,
+                                  .status = r->status ? r->status : STATUS_CLIENT_GONE,
+                                  .n_bytes = r->n_reply_bytes,
+                                  .duration_us = clock_monotonic_us() - r->begun_us,
+                                  .wsi = r->wsi,
+                                  .forwarded_for = r->headers[HTTP_HEADER_FORWARDED_FOR],
+                                  .id = r->id,
+                                  .key = r->key_name,
+                              });
+}
+
 static void free_request(struct http_request *r)
 {
+    log_reply(r);
     *r->options->n_under_way -= is_under_way(r);
     deadline_disarm(r->options->deadlines, &r->deadline);
     loop_undefer(r->options->loop, &r->tail);
@@ -113,152 +142,6 @@ static void free_request(struct http_request *r)
     buf_release(&r->body);
     buf_release(&r->reply);
     free(r);
-}
-
-/* --- the head --- */
-
-static enum http_method method_of(int index)
-{
-    static const enum http_method methods[] = {
-        [LWSHUMETH_GET] = HTTP_GET,         [LWSHUMETH_POST] = HTTP_POST,
-        [LWSHUMETH_OPTIONS] = HTTP_OPTIONS, [LWSHUMETH_PUT] = HTTP_PUT,
-        [LWSHUMETH_PATCH] = HTTP_PATCH,     [LWSHUMETH_DELETE] = HTTP_DELETE,
-        [LWSHUMETH_CONNECT] = HTTP_OTHER,   [LWSHUMETH_HEAD] = HTTP_HEAD,
-    };
-    bool is_known = index >= 0 && (size_t)index < sizeof(methods) / sizeof(methods[0]);
-    return is_known ? methods[index] : HTTP_OTHER;
-}
-
-static const struct str api_key_name = STR("x-api-key:");
-static const struct str signature_name = STR("x-belfry-signature:");
-static const struct str hub_signature_name = STR("x-hub-signature-256:");
-
-/* What read_head() and check_head() copy. */
-static size_t head_size(struct lws *wsi, const struct http_route *route)
-{
-    size_t size =
-        headers_size(wsi, WSI_TOKEN_ORIGIN) + headers_size(wsi, WSI_TOKEN_HTTP_AUTHORIZATION) +
-        headers_size(wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH) +
-        headers_size(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) + headers_size_custom(wsi, api_key_name);
-    if (route->is_for_clients) {
-        size += headers_size(wsi, WSI_TOKEN_HTTP_ACCEPT);
-    }
-    if (route->is_signed) {
-        size +=
-            headers_size_custom(wsi, signature_name) + headers_size_custom(wsi, hub_signature_name);
-    }
-    return size;
-}
-
-static bool is_http_1_1(struct lws *wsi)
-{
-    char version[16];
-    int len = lws_hdr_copy(wsi, version, sizeof(version), WSI_TOKEN_HTTP);
-    return len > 0 && str_eq((struct str){version, (size_t)len}, STR("HTTP/1.1"));
-}
-
-static struct http_request *create_request(const struct http_options *options, struct lws *wsi,
-                                           struct http_request **slot)
-{
-    char *uri = NULL;
-    int uri_len = 0;
-    int method = lws_http_get_uri_and_method(wsi, &uri, &uri_len);
-    size_t path_len = method >= 0 && uri_len > 0 ? (size_t)uri_len : 0;
-    struct http_route route;
-    options->route(options->arg, (struct str){uri, path_len}, &route);
-    size_t n_bytes = path_len + head_size(wsi, &route);
-    struct http_request *r = malloc(sizeof(*r) + n_bytes);
-    if (!r) {
-        return NULL;
-    }
-    *r = (struct http_request){
-        .wsi = wsi,
-        .slot = slot,
-        .options = options,
-        .route = route,
-        .method = method_of(method),
-        .head = {.bytes = r->texts, .size = n_bytes, .used = path_len},
-        .path = {r->texts, path_len},
-        .knows_chunks = is_http_1_1(wsi),
-    };
-    if (path_len > 0) {
-        memcpy(r->texts, uri, path_len);
-    }
-    buf_init(&r->body, r->route.max_body_size + 1);
-    buf_init(&r->reply, REPLY_MAX_BYTES);
-    return r;
-}
-
-/* False: memory is short. */
-static bool read_head(struct http_request *r)
-{
-    r->headers[HTTP_HEADER_ORIGIN] = headers_copy(&r->head, r->wsi, WSI_TOKEN_ORIGIN);
-    r->headers[HTTP_HEADER_AUTHORIZATION] =
-        headers_copy(&r->head, r->wsi, WSI_TOKEN_HTTP_AUTHORIZATION);
-    r->headers[HTTP_HEADER_IF_NONE_MATCH] =
-        headers_copy(&r->head, r->wsi, WSI_TOKEN_HTTP_IF_NONE_MATCH);
-    r->headers[HTTP_HEADER_API_KEY] = headers_copy_custom(&r->head, r->wsi, api_key_name);
-    if (r->route.is_signed) {
-        r->headers[HTTP_HEADER_SIGNATURE] = headers_copy_custom(&r->head, r->wsi, signature_name);
-        r->headers[HTTP_HEADER_HUB_SIGNATURE] =
-            headers_copy_custom(&r->head, r->wsi, hub_signature_name);
-    }
-    if (r->route.is_for_clients) {
-        r->headers[HTTP_HEADER_ACCEPT] = headers_copy(&r->head, r->wsi, WSI_TOKEN_HTTP_ACCEPT);
-        r->client_head = client_head_read(r->wsi, r->options->forwarded_headers);
-    }
-    return r->client_head || !r->route.is_for_clients;
-}
-
-static void reply_text(struct http_request *r, int status, const char *text)
-{
-    http_reply(r, &(struct http_reply){.status = status,
-                                       .content_type = "text/plain; charset=utf-8",
-                                       .body = str_of(text)});
-}
-
-static bool method_has_body(enum http_method method)
-{
-    return method == HTTP_POST || method == HTTP_PUT || method == HTTP_PATCH;
-}
-
-static void reply_too_large(struct http_request *r)
-{
-    char text[128];
-    snprintf(text, sizeof(text), "the body is larger than %s\n", r->route.max_body_size_key);
-    reply_text(r, 413, text);
-}
-
-/* True: the request may go on. False: it has been answered. */
-static bool check_head(struct http_request *r)
-{
-    struct str length = headers_copy(&r->head, r->wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH);
-    if (r->head.is_full) {
-        r->closes = true;
-        reply_text(r, 431, "the headers are too large\n");
-        return false;
-    }
-    if (lws_hdr_total_length(r->wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0) {
-        r->closes = true; /* where its body ends is not known here */
-        reply_text(r, 411, "send a Content-Length, not a Transfer-Encoding\n");
-        return false;
-    }
-    if (length.len > 0 && !http_content_length(length, &r->content_length)) {
-        r->closes = true;
-        reply_text(r, 400, "Content-Length is not a number of bytes\n");
-        return false;
-    }
-    if (length.len == 0 && method_has_body(r->method)) {
-        r->closes = true;
-        reply_text(r, 411, "send a Content-Length\n");
-        return false;
-    }
-    if (r->content_length > r->route.max_body_size) {
-        r->closes = true;
-        reply_too_large(r);
-        return false;
-    }
-    return true;
 }
 
 /* --- the answer --- */
@@ -396,6 +279,7 @@ static int refuse(struct http_request *r)
 {
     int n_written = lws_write(r->wsi, (unsigned char *)r->reply.ptr + LWS_PRE,
                               r->reply.len - LWS_PRE, LWS_WRITE_HTTP_FINAL);
+    log_reply(r);
     if (n_written < 0) {
         return -1;
     }
@@ -409,16 +293,13 @@ static int refuse(struct http_request *r)
 
 int http_on_request(const struct http_options *options, struct lws *wsi, struct http_request **slot)
 {
-    struct http_request *r = create_request(options, wsi, slot);
+    struct http_request *r = http_incoming_create(options, wsi, slot);
     if (!r) {
         return -1;
     }
     *slot = r;
     r->tail = (struct deferred){.fn = on_tail, .arg = r};
-    if (!read_head(r)) {
-        return -1;
-    }
-    if (!check_head(r)) {
+    if (!http_incoming_check(r)) {
         return refuse(r);
     }
     if (r->content_length == 0 && r->method != HTTP_POST) { /* whose end is told all the same */
@@ -503,8 +384,8 @@ static void begin_reply(struct buf *out, const struct http_reply *reply)
 }
 
 /* The reply's own lines, and those that all replies to clients have. */
-static void append_headers(const struct http_request *r, const struct http_reply *reply,
-                           struct buf *out)
+void http_append_headers(const struct http_request *r, const struct http_reply *reply,
+                         struct buf *out)
 {
     buf_init(out, CLIENT_HEADERS_MAX_BYTES);
     buf_append(out, str_of(reply->headers));
@@ -515,14 +396,17 @@ static void append_headers(const struct http_request *r, const struct http_reply
 static void write_reply_text(struct http_request *r, const struct http_reply *reply)
 {
     bool is_head = r->method == HTTP_HEAD;
+    struct http_reply whole = *reply;
+    whole.request_id = r->id;
+    r->status = reply->status;
+    r->n_reply_bytes = (int64_t)reply->body.len;
     begin_reply(&r->reply, reply);
     if (!r->client_head) {
-        http_write_reply(&r->reply, reply, is_head, r->closes);
+        http_write_reply(&r->reply, &whole, is_head, r->closes);
         return;
     }
     struct buf headers;
-    append_headers(r, reply, &headers);
-    struct http_reply whole = *reply;
+    http_append_headers(r, reply, &headers);
     whole.headers = buf_failed(&headers) ? reply->headers : headers.ptr;
     http_write_reply(&r->reply, &whole, is_head, r->closes);
     buf_release(&headers);
@@ -531,6 +415,7 @@ static void write_reply_text(struct http_request *r, const struct http_reply *re
 void http_reply(struct http_request *r, const struct http_reply *reply)
 {
     if (!r->wsi) {
+        r->status = STATUS_CLIENT_GONE;
         free_request(r);
         return;
     }
@@ -553,115 +438,6 @@ void http_reply(struct http_request *r, const struct http_reply *reply)
     }
 }
 
-/* --- piece by piece --- */
-
-void http_watch(struct http_request *r, const struct http_source *source)
-{
-    r->source = *source;
-}
-
-/* Cut from outside libwebsockets' callbacks: gone() comes from there. */
-static void cut_dead(struct http_request *r)
-{
-    lws_set_timeout(r->wsi, PENDING_TIMEOUT_HTTP_CONTENT, LWS_TO_KILL_ASYNC);
-    lws_cancel_service(lws_get_context(r->wsi));
-    r->is_expired = true;
-}
-
-static void write_bytes(struct http_request *r, struct str bytes)
-{
-    char *start = (char *)(uintptr_t)bytes.ptr; /* libwebsockets does not change them */
-    bool is_written =
-        lws_is_ssl(r->wsi)
-            ? lws_write(r->wsi, (unsigned char *)start, bytes.len, LWS_WRITE_HTTP) >= 0
-            : direct_write(r->wsi, lws_get_socket_fd(r->wsi), start, bytes.len);
-    if (!is_written) {
-        cut_dead(r);
-    }
-}
-
-void http_begin_reply(struct http_request *r, const struct http_reply *reply, int64_t length)
-{
-    struct http_flow flow = {
-        .length = length, .is_head = r->method == HTTP_HEAD, .knows_chunks = r->knows_chunks};
-    struct http_reply whole = *reply;
-    struct buf headers;
-    buf_init(&headers, 0);
-    if (r->client_head) {
-        append_headers(r, reply, &headers);
-        whole.headers = buf_failed(&headers) ? reply->headers : headers.ptr;
-    }
-    http_write_flow_head(&r->reply, &whole, &flow);
-    buf_release(&headers);
-    r->is_chunked = flow.is_chunked;
-    r->closes = r->closes || flow.closes;
-    r->state = HTTP_FLOWING;
-    lws_http_headers_detach(r->wsi); /* see http_take_connection() */
-    if (buf_failed(&r->reply)) {
-        log_error("http", "reply_too_large", log_str("path", r->path));
-        cut_dead(r);
-        return;
-    }
-    write_bytes(r, buf_str(&r->reply));
-}
-
-bool http_can_write(const struct http_request *r)
-{
-    return !r->is_expired && !lws_partial_buffered(r->wsi);
-}
-
-void http_write(struct http_request *r, struct str piece)
-{
-    if (r->is_expired || piece.len == 0) { /* an empty chunk would be the last one */
-        return;
-    }
-    if (!r->is_chunked) {
-        write_bytes(r, piece);
-    } else {
-        buf_clear(&r->reply);
-        buf_printf(&r->reply, "%zx\r\n", piece.len);
-        buf_append(&r->reply, piece);
-        buf_literal(&r->reply, "\r\n");
-        if (buf_failed(&r->reply)) {
-            cut_dead(r);
-            return;
-        }
-        write_bytes(r, buf_str(&r->reply));
-    }
-    if (!r->is_expired && lws_partial_buffered(r->wsi)) {
-        lws_callback_on_writable(r->wsi);
-    }
-}
-
-static void leave_flow(struct http_request *r, enum http_state state)
-{
-    r->state = state;
-    loop_defer(r->options->loop, &r->tail);
-}
-
-void http_end_reply(struct http_request *r)
-{
-    if (r->is_chunked && !r->is_expired) {
-        write_bytes(r, STR("0\r\n\r\n"));
-    }
-    leave_flow(r, r->is_expired ? HTTP_BREAKING : HTTP_ENDING);
-}
-
-void http_break_reply(struct http_request *r)
-{
-    leave_flow(r, HTTP_BREAKING);
-}
-
-int http_on_writeable(struct http_request *r)
-{
-    if (r->state == HTTP_FLOWING && !r->is_expired) {
-        r->source.may_write(r->source.arg);
-    } else if (r->state == HTTP_ENDING) {
-        loop_defer(r->options->loop, &r->tail);
-    }
-    return 0;
-}
-
 /* --- without an end --- */
 
 void http_handle_at_tail(struct http_request *r, http_handler_fn fn, void *arg)
@@ -672,12 +448,14 @@ void http_handle_at_tail(struct http_request *r, http_handler_fn fn, void *arg)
     loop_defer(r->options->loop, &r->tail);
 }
 
-void http_write_stream_head(const struct http_request *r, const struct http_reply *reply,
-                            struct buf *out)
+void http_write_stream_head(struct http_request *r, const struct http_reply *reply, struct buf *out)
 {
     struct buf headers;
-    append_headers(r, reply, &headers);
+    http_append_headers(r, reply, &headers);
     struct http_reply whole = *reply;
+    whole.request_id = r->id;
+    r->status = reply->status;
+    r->n_reply_bytes = -1;
     whole.headers = buf_failed(&headers) ? reply->headers : headers.ptr;
     http_write_endless_head(out, &whole);
     buf_release(&headers);

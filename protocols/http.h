@@ -9,6 +9,7 @@
 #include "base/deadlines.h"
 #include "base/str.h"
 
+struct access_log_options;
 struct client_head;
 struct lws;
 struct lws_context;
@@ -29,11 +30,16 @@ enum http_method {
 enum http_header {
     HTTP_HEADER_ORIGIN,
     HTTP_HEADER_AUTHORIZATION,
-    HTTP_HEADER_API_KEY, /* X-API-Key */
+    HTTP_HEADER_API_KEY,          /* X-API-Key */
+    HTTP_HEADER_API_KEY_ARGUMENT, /* not a header, but ?api_key=; these two where it is the API's */
+    HTTP_HEADER_ERROR_MODE,       /* X-Belfry-Error-Mode or X-Centrifugo-Error-Mode */
     HTTP_HEADER_IF_NONE_MATCH,
     HTTP_HEADER_ACCEPT,    /* where the route is for clients */
     HTTP_HEADER_SIGNATURE, /* X-Belfry-Signature, X-Hub-Signature-256: where it is signed */
     HTTP_HEADER_HUB_SIGNATURE,
+    HTTP_HEADER_TRACEPARENT, /* W3C Trace Context */
+    HTTP_HEADER_TRACESTATE,
+    HTTP_HEADER_FORWARDED_FOR, /* where there is an access log */
     HTTP_N_HEADERS,
 };
 
@@ -43,6 +49,7 @@ struct http_route {
     const char *max_body_size_key; /* "http_server.max_request_body_size", for who exceeds it */
     bool is_for_clients;           /* their heads are read further: http_request_client_head() */
     bool is_signed;
+    bool is_api;
 };
 
 /* Must call http_reply() once, from inside or later, or one of the functions that stand for it. */
@@ -54,6 +61,16 @@ struct http_wake_up {
     struct lws_context *context;
 };
 
+/* Requests by method and status; the last status is for all others, and is 0 in the list. */
+#define HTTP_N_METHODS  (HTTP_OTHER + 1)
+#define HTTP_N_STATUSES 28
+extern const int http_counted_statuses[HTTP_N_STATUSES];
+struct http_counts {
+    uint64_t n_requests[HTTP_N_METHODS][HTTP_N_STATUSES];
+};
+/* "GET" ... */
+const char *http_method_name(enum http_method method);
+
 struct http_options {
     struct loop *loop;
     struct deadlines *deadlines;
@@ -64,7 +81,9 @@ struct http_options {
     void (*append_client_headers)(void *arg, const struct http_request *request, struct buf *out);
     void *arg;
     const struct config_list *forwarded_headers; /* of clients' requests; names, of char * */
+    const struct access_log_options *access_log;
     size_t *n_under_way; /* counts requests between handler and written reply */
+    struct http_counts *counts;
     struct http_wake_up *wake_up;
 };
 
@@ -73,14 +92,22 @@ enum http_method http_request_method(const struct http_request *request);
 struct str http_request_path(const struct http_request *request); /* decoded, without the query */
 struct str http_request_header(const struct http_request *request, enum http_header header);
 struct str http_request_body(const struct http_request *request);
+/* Its X-Request-Id, or one that was made for it. */
+struct str http_request_id(const struct http_request *request);
+/* Which key it came with, for the access log; lives as long as the request. */
+void http_request_set_key_name(struct http_request *request, struct str name);
 /* NULL where the path's route is not for clients. */
 const struct client_head *http_request_client_head(const struct http_request *request);
+/* HTTP_ROOM_BYTES for its handler, aligned for anything, until http_reply(). */
+#define HTTP_ROOM_BYTES 80
+void *http_request_room(struct http_request *request);
 
 struct http_reply {
     int status;
     const char *content_type; /* NULL: none */
     const char *headers;      /* further lines, each ended by CRLF; NULL: none */
     struct str body;          /* copied */
+    struct str request_id;    /* filled in by this unit */
 };
 
 /* Answers and ends the request, also where the client has gone meanwhile. */
@@ -123,7 +150,7 @@ void http_break_reply(struct http_request *request);
  * take the connection. */
 void http_handle_at_tail(struct http_request *request, http_handler_fn fn, void *arg);
 /* The head of a reply that ends with its connection. */
-void http_write_stream_head(const struct http_request *request, const struct http_reply *reply,
+void http_write_stream_head(struct http_request *request, const struct http_reply *reply,
                             struct buf *out);
 /* Where the reply is written to, for who takes it. */
 struct lws *http_request_connection(const struct http_request *request);

@@ -51,6 +51,11 @@ static void write_date(struct buf *out)
 static void write_headers(struct buf *out, const struct http_reply *reply)
 {
     write_date(out);
+    if (reply->request_id.len > 0) {
+        buf_literal(out, "X-Request-Id: ");
+        buf_append(out, reply->request_id);
+        buf_literal(out, "\r\n");
+    }
     if (reply->content_type) {
         buf_literal(out, "Content-Type: ");
         buf_append(out, str_of(reply->content_type));

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "protocols/unix_socket.h"
 
 #define ACCEPTS_PER_TURN 128
 #define BACKLOG          4096
@@ -21,6 +22,7 @@ struct listener {
     int fd;
     int spare_fd; /* given up for a moment when descriptors run out, to turn a connection away */
     int port;
+    struct unix_socket unix_socket; /* with a path */
     uv_poll_t poll;
     bool is_polling;
 };
@@ -49,13 +51,14 @@ static socklen_t parse_address(const char *text, int port, union address *ret)
 
 static enum status fail(const struct listener *l, const char *what)
 {
+    const char *path = l->options.path;
     log_error("listener", "cannot_listen", log_s("action", what),
-              log_s("address", l->options.address), log_i("port", l->options.port),
-              log_s("error", strerror(errno)));
+              log_s(path ? "path" : "address", path ? path : l->options.address),
+              log_i("port", l->options.port), log_s("error", strerror(errno)));
     return STATUS_IO;
 }
 
-static enum status open_socket(struct listener *l)
+static enum status open_tcp(struct listener *l)
 {
     union address address;
     socklen_t len = parse_address(l->options.address, l->options.port, &address);
@@ -82,7 +85,17 @@ static enum status open_socket(struct listener *l)
     return STATUS_OK;
 }
 
-static void set_options(int fd)
+static enum status open_unix(struct listener *l)
+{
+    enum status status = unix_socket_bind(l->options.path, l->options.mode, &l->unix_socket);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    l->fd = l->unix_socket.fd;
+    return listen(l->fd, BACKLOG) == 0 ? STATUS_OK : fail(l, "listen");
+}
+
+static void set_tcp_options(int fd)
 {
     /* Peers that vanish without a word are found by the kernel, at no cost for the loop. */
     int one = 1;
@@ -128,7 +141,9 @@ static bool accept_one(struct listener *l)
         close(fd);
         return true;
     }
-    set_options(fd);
+    if (!l->options.path) {
+        set_tcp_options(fd);
+    }
     l->options.accepted(l->options.arg, fd);
     return true;
 }
@@ -162,7 +177,7 @@ enum status listener_create(const struct listener_options *options, struct liste
     l->options = *options;
     l->fd = -1;
     l->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    enum status status = open_socket(l);
+    enum status status = options->path ? open_unix(l) : open_tcp(l);
     if (status == STATUS_OK) {
         status = start_polling(l);
     }
@@ -190,6 +205,9 @@ void listener_stop(struct listener *l)
         uv_poll_stop(&l->poll);
     }
     if (l->fd >= 0) {
+        if (l->options.path) { /* before it is closed: another program may be about to replace it */
+            unix_socket_remove(l->options.path, &l->unix_socket);
+        }
         close(l->fd);
         l->fd = -1;
     }

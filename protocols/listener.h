@@ -3,6 +3,8 @@
 #ifndef BELFRY_PROTOCOLS_LISTENER_H
 #define BELFRY_PROTOCOLS_LISTENER_H
 
+#include <sys/types.h>
+
 #include "base/loop.h"
 #include "base/status.h"
 
@@ -17,7 +19,9 @@ typedef bool (*listener_may_fn)(void *arg);
 
 struct listener_options {
     struct loop *loop;
-    const char *address; /* an IPv4 or IPv6 address; "": all */
+    const char *path;    /* of a Unix socket; NULL: TCP */
+    mode_t mode;         /* of its file */
+    const char *address; /* an IPv4 or IPv6 address; "": all IPv4 addresses */
     int port;            /* 0: a free one */
     listener_may_fn may;
     listener_accepted_fn accepted;
@@ -26,11 +30,13 @@ struct listener_options {
 };
 
 /* STATUS_IO, logged with the system's words: the address is not one, is not this machine's, or is
- * taken. */
+ * taken. The options' texts outlive the listener. */
 enum status listener_create(const struct listener_options *options,
                             struct listener **ret_listener) MUST_CHECK;
+/* 0: it is a Unix socket. */
 int listener_port(const struct listener *listener);
-/* Closes the socket: new connections are refused by the system. */
+/* Closes the socket, and removes its file if it has one: new connections are refused by the system.
+ */
 void listener_stop(struct listener *listener);
 /* Freed when the loop has let go of it. Accepts NULL. */
 void listener_destroy(struct listener *listener);

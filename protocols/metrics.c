@@ -13,10 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hub/traffic.h"
+#include "protocols/metrics_api.h"
+#include "protocols/metrics_clients.h"
+#include "protocols/metrics_text.h"
 #include "protocols/metrics_upstreams.h"
 
-#define TEXT_MAX_BYTES ((size_t)64 << 20)
-#define MICROSECONDS   1e6 /* in a second, in which every duration is told */
+#define TEXT_MAX_BYTES   ((size_t)64 << 20)
+#define LABELS_MAX_BYTES ((size_t)4096)
 
 struct process_figures {
     double started_s;
@@ -28,31 +32,37 @@ struct process_figures {
 
 struct figures {
     const char *version;
+    uint64_t n_nodes;
     struct hub_stats hub;
+    uint64_t n_recovered_none; /* successful recoveries that had nothing to bring */
+    const struct histogram *join_times;
+    const struct histogram *leave_times;
+    size_t outbox_bytes;
+    size_t n_outboxes;
     struct storage_stats storage;
     struct url_proxy_stats url_proxy;
     const struct histogram *loop_lag;
     struct process_figures process;
+    struct reload_stats reloads;
 };
 
 enum figure_kind {
     FIGURE_SIZE,
     FIGURE_U64,
     FIGURE_DOUBLE,
-    FIGURE_TEXT, /* stands in the label; the sample is 1 */
+    FIGURE_VERSION, /* stands in the label; the sample is 1 */
     FIGURE_HISTOGRAM,
 };
 
 struct row {
     const char *name;
     const char *type;
-    const char *help;  /* NULL: one more sample of the family above */
-    const char *label; /* NULL: none */
-    const char *label_value;
+    const char *help;   /* NULL: one more sample of the family above */
+    const char *labels; /* as they stand between the braces; NULL: none */
     size_t offset;
     enum figure_kind kind;
-    bool is_optional;     /* left out while it is 0: the system does not tell it */
-    double units_per_one; /* of a histogram */
+    bool is_optional;         /* left out while it is 0: the system does not tell it */
+    enum metrics_scale scale; /* of a histogram */
 };
 
 #define AT(member) .offset = offsetof(struct figures, member)
@@ -64,59 +74,64 @@ struct row {
     {                                                                                              \
         .name = name_, .type = "counter", .help = help_, .kind = FIGURE_U64, AT(member)            \
     }
-#define HISTOGRAM(name_, member, units_, help_)                                                    \
+#define HISTOGRAM(name_, member, scale_, help_)                                                    \
     {                                                                                              \
         .name = name_, .type = "histogram", .help = help_, .kind = FIGURE_HISTOGRAM, AT(member),   \
-        .units_per_one = units_                                                                    \
+        .scale = scale_                                                                            \
     }
 
-/* The first one has the family's help. */
-#define URL_PROXY_ROW(outcome_, name_, help_)                                                      \
+/* The first one of a family has its help. */
+#define LABELLED(name_, labels_, member, help_)                                                    \
     {                                                                                              \
-        .name = "belfry_url_proxy_requests_total", .type = "counter", .help = help_,               \
-        .label = "outcome", .label_value = name_, .kind = FIGURE_U64,                              \
-        AT(url_proxy.n_outcomes[outcome_])                                                         \
+        .name = name_, .type = "counter", .help = help_, .labels = labels_, .kind = FIGURE_U64,    \
+        AT(member)                                                                                 \
+    }
+#define URL_PROXY_ROW(outcome_, name_, help_)                                                      \
+    LABELLED("belfry_url_proxy_requests_total", "outcome=\"" name_ "\"",                           \
+             url_proxy.n_outcomes[outcome_], help_)
+#define BROADCAST_ROW(type_, member, help_)                                                        \
+    {                                                                                              \
+        .name = "belfry_node_broadcast_duration_seconds", .type = "histogram", .help = help_,      \
+        .labels = "type=\"" type_ "\"", .kind = FIGURE_HISTOGRAM, AT(member)                       \
     }
 
 static const struct row rows[] = {
     {.name = "belfry_node_build",
      .type = "gauge",
      .help = "The version of the program.",
-     .label = "version",
-     .kind = FIGURE_TEXT,
+     .kind = FIGURE_VERSION,
      AT(version)},
+    GAUGE("belfry_node_num_nodes", n_nodes, FIGURE_U64, "Hubs that are one: 1."),
     GAUGE("belfry_node_num_clients", hub.n_clients, FIGURE_SIZE, "Connected clients."),
     GAUGE("belfry_node_num_users", hub.n_users, FIGURE_SIZE,
           "Users that are connected; all without a name are one."),
     GAUGE("belfry_node_num_subscriptions", hub.n_subscriptions, FIGURE_SIZE, "Subscriptions."),
     GAUGE("belfry_node_num_channels", hub.n_channels, FIGURE_SIZE,
           "Channels in use: with subscribers, or with something under way."),
-    {.name = "belfry_node_messages_sent_count",
-     .type = "counter",
-     .help = "Messages to clients: publications times subscribers.",
-     .label = "type",
-     .label_value = "publication",
-     .kind = FIGURE_U64,
-     AT(hub.fan_out.n_messages)},
-    {.name = "belfry_client_recover",
-     .type = "counter",
-     .help = "Subscriptions that asked for what they missed.",
-     .label = "recovered",
-     .label_value = "yes",
-     .kind = FIGURE_U64,
-     AT(hub.n_recovered)},
-    {.name = "belfry_client_recover",
-     .label = "recovered",
-     .label_value = "no",
-     .kind = FIGURE_U64,
-     AT(hub.n_unrecovered)},
-    COUNTER("belfry_client_connection_limit_total", hub.n_refused_limit,
+    LABELLED("belfry_node_messages_sent_count", "type=\"publication\"", hub.fan_out.n_messages,
+             "Messages to clients: publications, and who came and went, times subscribers."),
+    LABELLED("belfry_node_messages_sent_count", "type=\"join\"",
+             hub.fan_out.n_events[PRESENCE_JOIN], NULL),
+    LABELLED("belfry_node_messages_sent_count", "type=\"leave\"",
+             hub.fan_out.n_events[PRESENCE_LEAVE], NULL),
+    BROADCAST_ROW("publication", hub.fan_out.publication_times,
+                  "From the moment when there is something for a channel's subscribers to when all "
+                  "have been served."),
+    BROADCAST_ROW("join", join_times, NULL),
+    BROADCAST_ROW("leave", leave_times, NULL),
+    LABELLED("belfry_client_recover", "recovered=\"yes\",has_recovered_publications=\"yes\"",
+             hub.n_recovered_some, "Subscriptions that asked for what they missed."),
+    LABELLED("belfry_client_recover", "recovered=\"yes\",has_recovered_publications=\"no\"",
+             n_recovered_none, NULL),
+    LABELLED("belfry_client_recover", "recovered=\"no\",has_recovered_publications=\"no\"",
+             hub.n_unrecovered, NULL),
+    COUNTER("belfry_node_client_connection_limit", hub.n_refused_limit,
             "Connections refused for client.connection_limit."),
     COUNTER("belfry_client_connection_rate_limit_total", hub.n_refused_rate,
             "Connections refused for client.connection_rate_limit."),
     COUNTER("belfry_client_user_connection_limit_total", hub.n_refused_user_limit,
             "Connections ended for client.user_connection_limit."),
-    COUNTER("belfry_tags_filter_dropped_total", hub.fan_out.n_filtered,
+    COUNTER("belfry_node_tags_filter_dropped_publications", hub.fan_out.n_filtered,
             "Publications that a subscriber's tags filter kept from it."),
     COUNTER("belfry_conflated_total", hub.fan_out.n_conflated,
             "Publications that gave way to a newer one (conflate), per channel."),
@@ -124,7 +139,14 @@ static const struct row rows[] = {
     COUNTER("belfry_deltas_full_total", hub.fan_out.n_full,
             "Publications sent whole to subscribers with deltas, as no delta was smaller."),
     COUNTER("belfry_publications_total", hub.n_publications, "Publications accepted."),
+    GAUGE("belfry_outbox_bytes", outbox_bytes, FIGURE_SIZE,
+          "What waits for connections that cannot take it (client.queue_max_size for each)."),
+    GAUGE("belfry_outbox_clients", n_outboxes, FIGURE_SIZE, "Clients for whom something waits."),
     COUNTER("belfry_slow_consumers_total", hub.n_slow, "Clients disconnected as slow (3008)."),
+    GAUGE("belfry_clients_to_drain", hub.n_to_drain, FIGURE_SIZE,
+          "Clients that a drain is going to send away."),
+    COUNTER("belfry_clients_rotated_total", hub.n_rotated,
+            "Clients sent away for client.max_lifetime."),
     COUNTER("belfry_position_checks_total", hub.n_position_checks,
             "Comparisons of subscribers' positions with the stored one."),
     COUNTER("belfry_insufficient_state_total", hub.n_insufficient_state,
@@ -190,7 +212,7 @@ static const struct row rows[] = {
     GAUGE("belfry_storage_queue_length", storage.queue_length, FIGURE_SIZE,
           "Operations that wait for the writer."),
     COUNTER("belfry_storage_appends_total", storage.n_appends, "Appends committed or suppressed."),
-    COUNTER("belfry_storage_suppressed_total", storage.n_suppressed,
+    COUNTER("belfry_broker_publish_suppressed_count", storage.n_suppressed,
             "Appends that changed nothing for their idempotency key or version."),
     COUNTER("belfry_storage_groups_total", storage.n_groups, "Transactions committed."),
     COUNTER("belfry_storage_overloaded_total", storage.n_overloaded,
@@ -204,13 +226,21 @@ static const struct row rows[] = {
           "Snapshots of feeds that are kept."),
     GAUGE("belfry_storage_wal_bytes", storage.wal_bytes, FIGURE_U64,
           "The write-ahead log, as of the last commit."),
-    HISTOGRAM("belfry_storage_commit_seconds", storage.commit_times, MICROSECONDS,
+    HISTOGRAM("belfry_storage_commit_seconds", storage.commit_times, METRICS_MICROSECONDS,
               "From the beginning of a transaction to its commit."),
-    HISTOGRAM("belfry_storage_group_size", storage.group_sizes, 1,
+    HISTOGRAM("belfry_storage_group_size", storage.group_sizes, METRICS_NUMBERS,
               "Operations in one transaction."),
 
-    HISTOGRAM("belfry_loop_lag_seconds", loop_lag, MICROSECONDS,
+    HISTOGRAM("belfry_loop_lag_seconds", loop_lag, METRICS_MICROSECONDS,
               "How long a turn of the event loop kept it busy."),
+
+    LABELLED("belfry_config_reloads_total", "outcome=\"ok\"", reloads.n_taken,
+             "Times the configuration was read again: taken or refused."),
+    LABELLED("belfry_config_reloads_total", "outcome=\"error\"", reloads.n_refused, NULL),
+    GAUGE("belfry_config_last_reload_successful", reloads.is_last_taken, FIGURE_U64,
+          "Whether the last attempt was taken; 1 before the first."),
+    GAUGE("belfry_config_last_reload_success_timestamp_seconds", reloads.taken_s, FIGURE_DOUBLE,
+          "When the configuration in use was taken, since 1970-01-01 UTC."),
 
     GAUGE("process_start_time_seconds", process.started_s, FIGURE_DOUBLE,
           "When the program began to serve, since 1970-01-01 UTC."),
@@ -235,7 +265,7 @@ static const struct row rows[] = {
 };
 
 #undef AT
-#define AT(member) .offset = offsetof(struct feed_stats, member), .label = "feed"
+#define AT(member) .offset = offsetof(struct feed_stats, member)
 
 /* One sample of each for every feed. */
 static const struct row feed_rows[] = {
@@ -256,70 +286,55 @@ static const struct row feed_rows[] = {
 
 /* --- writing --- */
 
-static void write_head(struct buf *out, const struct row *row)
+static void write_version(struct buf *out, const char *name, const char *version)
 {
-    buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name, row->type);
-}
-
-/* What stands in labels needs no escapes: versions and names of feeds have none of \ " and line
- * ends. */
-static void write_name(struct buf *out, const struct row *row, const char *label_value)
-{
-    buf_append(out, str_of(row->name));
-    if (row->label) {
-        buf_printf(out, "{%s=\"%s\"}", row->label, label_value);
-    }
-    buf_append_char(out, ' ');
-}
-
-/* Another thread may be adding: what is counted in the last bucket and what is told as the count
- * are the same reading. */
-static void write_histogram(struct buf *out, const struct row *row, const struct histogram *h)
-{
-    uint64_t n = 0;
-    double sum = (double)histogram_sum(h) / row->units_per_one;
-    for (size_t i = 0; i < HISTOGRAM_N_BUCKETS; i++) {
-        n += histogram_count(h, i);
-        buf_printf(out, "%s_bucket{le=\"", row->name);
-        if (i + 1 < HISTOGRAM_N_BUCKETS) {
-            buf_printf(out, "%.15g", (double)histogram_bound(i) / row->units_per_one);
-        } else {
-            buf_literal(out, "+Inf");
-        }
-        buf_printf(out, "\"} %" PRIu64 "\n", n);
-    }
-    buf_printf(out, "%s_sum %.15g\n%s_count %" PRIu64 "\n", row->name, sum, row->name, n);
+    struct buf labels;
+    buf_init(&labels, LABELS_MAX_BYTES);
+    metrics_label(&labels, "version", version);
+    metrics_write_u64(out, name, buf_str(&labels), 1);
+    buf_release(&labels);
 }
 
 static void write_sample(struct buf *out, const struct row *row, const void *figures,
-                         const char *label_value)
+                         struct str labels)
 {
     const void *place = (const char *)figures + row->offset;
     switch (row->kind) {
-    case FIGURE_SIZE:
-        write_name(out, row, label_value);
-        buf_printf(out, "%zu\n", *(const size_t *)place);
-        break;
-    case FIGURE_U64:
-        write_name(out, row, label_value);
-        buf_printf(out, "%" PRIu64 "\n", *(const uint64_t *)place);
-        break;
-    case FIGURE_DOUBLE:
-        write_name(out, row, label_value);
-        buf_printf(out, "%.15g\n", *(const double *)place);
-        break;
-    case FIGURE_TEXT:
-        write_name(out, row, *(const char *const *)place);
-        buf_literal(out, "1\n");
-        break;
+    case FIGURE_SIZE: metrics_write_u64(out, row->name, labels, *(const size_t *)place); break;
+    case FIGURE_U64: metrics_write_u64(out, row->name, labels, *(const uint64_t *)place); break;
+    case FIGURE_DOUBLE: metrics_write_double(out, row->name, labels, *(const double *)place); break;
+    case FIGURE_VERSION: write_version(out, row->name, *(const char *const *)place); break;
     case FIGURE_HISTOGRAM:
-        write_histogram(out, row, *(const struct histogram *const *)place);
+        metrics_write_histogram(out, row->name, labels, row->scale,
+                                *(const struct histogram *const *)place);
         break;
     }
 }
 
+static bool is_left_out(const struct row *row, const struct figures *figures)
+{
+    return row->is_optional && *(const uint64_t *)((const char *)figures + row->offset) == 0;
+}
+
+static void write_rows(struct buf *out, const struct figures *figures)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct row *row = &rows[i];
+        if (is_left_out(row, figures)) {
+            continue;
+        }
+        if (row->help) {
+            metrics_write_head(out, row->name, row->type, row->help);
+        }
+        write_sample(out, row, figures, str_of(row->labels));
+    }
+}
+
+/* --- feeds --- */
+
 struct feed_writing {
     struct buf *out;
+    struct buf labels;
     const struct row *row;
 };
 
@@ -327,40 +342,90 @@ static void write_feed(void *arg, const struct feed_options *options,
                        const struct feed_stats *stats)
 {
     struct feed_writing *w = arg;
-    write_sample(w->out, w->row, stats, options->name);
+    buf_clear(&w->labels);
+    metrics_label(&w->labels, "feed", options->name);
+    write_sample(w->out, w->row, stats, buf_str(&w->labels));
+}
+
+static void write_feeds(struct buf *out, struct hub *hub)
+{
+    struct feed_writing writing = {.out = out};
+    buf_init(&writing.labels, LABELS_MAX_BYTES);
+    for (size_t i = 0; i < sizeof(feed_rows) / sizeof(feed_rows[0]); i++) {
+        writing.row = &feed_rows[i];
+        metrics_write_head(out, writing.row->name, writing.row->type, writing.row->help);
+        hub_feeds(hub, write_feed, &writing);
+    }
+    buf_release(&writing.labels);
 }
 
 /* --- proxies: one sample for each that has been asked, and what about --- */
 
+enum proxy_family {
+    PROXY_REQUESTS,
+    PROXY_ERRORS,
+    PROXY_INFLIGHT,
+    PROXY_DURATIONS,
+    N_PROXY_FAMILIES,
+};
+
+static const struct {
+    const char *name;
+    const char *type;
+    const char *help;
+} proxy_families[N_PROXY_FAMILIES] = {
+    [PROXY_REQUESTS] = {"belfry_proxy_requests_total", "counter", "Questions to backends."},
+    [PROXY_ERRORS] = {"belfry_proxy_errors", "counter", "Questions that no backend answered well."},
+    [PROXY_INFLIGHT] = {"belfry_proxy_inflight_requests", "gauge", "Questions under way."},
+    [PROXY_DURATIONS] = {"belfry_proxy_duration_seconds_histogram", "histogram",
+                         "From a question to its answer."},
+};
+
 struct proxy_writing {
     struct buf *out;
-    const char *family;
-    bool counts_failures;
+    enum proxy_family family;
 };
+
+static void write_proxy_event(const struct proxy_writing *w, struct str labels,
+                              const struct proxy_stats *stats, int event)
+{
+    const char *name = proxy_families[w->family].name;
+    switch (w->family) {
+    case PROXY_REQUESTS: metrics_write_u64(w->out, name, labels, stats->n_asked[event]); break;
+    case PROXY_ERRORS: metrics_write_u64(w->out, name, labels, stats->n_failed[event]); break;
+    case PROXY_INFLIGHT: metrics_write_u64(w->out, name, labels, stats->n_inflight[event]); break;
+    default:
+        metrics_write_histogram(w->out, name, labels, METRICS_FROM_MILLISECONDS,
+                                &stats->durations[event]);
+        break;
+    }
+}
 
 static void write_proxy(void *arg, const char *name, const struct proxy_stats *stats)
 {
-    struct proxy_writing *w = arg;
+    const struct proxy_writing *w = arg;
+    struct buf labels;
+    buf_init(&labels, LABELS_MAX_BYTES);
     for (int i = 0; i < PROXY_N_EVENTS; i++) {
         if (stats->n_asked[i] > 0) {
-            buf_printf(w->out, "%s{name=\"%s\",type=\"%s\"} %" PRIu64 "\n", w->family, name,
-                       proxy_event_name((enum proxy_event)i),
-                       w->counts_failures ? stats->n_failed[i] : stats->n_asked[i]);
+            buf_clear(&labels);
+            metrics_label(&labels, "protocol", "http");
+            metrics_label(&labels, "type", proxy_event_name((enum proxy_event)i));
+            metrics_label(&labels, "name", name);
+            write_proxy_event(w, buf_str(&labels), stats, i);
         }
     }
+    buf_release(&labels);
 }
 
 static void write_proxies(struct buf *out, struct hub *hub)
 {
-    struct proxy_writing asked = {.out = out, .family = "belfry_proxy_requests_total"};
-    struct proxy_writing failed = {
-        .out = out, .family = "belfry_proxy_errors_total", .counts_failures = true};
-    buf_printf(out, "# HELP %s Questions to backends.\n# TYPE %s counter\n", asked.family,
-               asked.family);
-    hub_proxies(hub, write_proxy, &asked);
-    buf_printf(out, "# HELP %s Questions that no backend answered well.\n# TYPE %s counter\n",
-               failed.family, failed.family);
-    hub_proxies(hub, write_proxy, &failed);
+    for (int i = 0; i < N_PROXY_FAMILIES; i++) {
+        struct proxy_writing w = {.out = out, .family = (enum proxy_family)i};
+        metrics_write_head(out, proxy_families[i].name, proxy_families[i].type,
+                           proxy_families[i].help);
+        hub_proxies(hub, write_proxy, &w);
+    }
 }
 
 /* --- collecting --- */
@@ -407,37 +472,38 @@ static void read_process(const struct metrics *metrics, struct process_figures *
     };
 }
 
-static bool is_left_out(const struct row *row, const struct figures *figures)
+static void collect(const struct metrics *metrics, struct figures *figures)
 {
-    return row->is_optional && *(const uint64_t *)((const char *)figures + row->offset) == 0;
+    const struct traffic *traffic = hub_traffic(metrics->hub);
+    *figures = (struct figures){
+        .version = hub_version(metrics->hub),
+        .n_nodes = 1,
+        .url_proxy = *metrics->url_proxy,
+        .outbox_bytes = traffic->outbox_bytes,
+        .n_outboxes = traffic->n_outboxes,
+        .loop_lag = loop_lag(metrics->loop),
+        .reloads = metrics->reloads,
+    };
+    hub_stats(metrics->hub, &figures->hub);
+    figures->n_recovered_none = figures->hub.n_recovered - figures->hub.n_recovered_some;
+    figures->join_times = &figures->hub.fan_out.event_times[PRESENCE_JOIN];
+    figures->leave_times = &figures->hub.fan_out.event_times[PRESENCE_LEAVE];
+    storage_stats(metrics->storage, &figures->storage);
+    read_process(metrics, &figures->process);
 }
 
-void metrics_write(struct buf *out, const struct metrics *metrics)
+bool metrics_write(struct buf *out, const struct metrics *metrics)
 {
-    struct figures figures = {
-        .version = hub_version(metrics->hub),
-        .url_proxy = *metrics->url_proxy,
-        .loop_lag = loop_lag(metrics->loop),
-    };
-    hub_stats(metrics->hub, &figures.hub);
-    storage_stats(metrics->storage, &figures.storage);
-    read_process(metrics, &figures.process);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        if (is_left_out(&rows[i], &figures)) {
-            continue;
-        }
-        if (rows[i].help) {
-            write_head(out, &rows[i]);
-        }
-        write_sample(out, &rows[i], &figures, rows[i].label_value);
-    }
-    for (size_t i = 0; i < sizeof(feed_rows) / sizeof(feed_rows[0]); i++) {
-        struct feed_writing writing = {out, &feed_rows[i]};
-        write_head(out, &feed_rows[i]);
-        hub_feeds(metrics->hub, write_feed, &writing);
-    }
-    metrics_write_upstreams(out, metrics->hub);
+    struct figures figures;
+    collect(metrics, &figures);
+    write_rows(out, &figures);
+    metrics_write_clients(out, metrics->hub);
+    metrics_write_http(out, metrics->http);
+    write_feeds(out, metrics->hub);
+    bool is_whole = metrics_write_upstreams(out, metrics->hub);
     write_proxies(out, metrics->hub);
+    metrics_write_api(out, metrics->api);
+    return is_whole && !buf_failed(out);
 }
 
 void metrics_handle(const struct metrics *metrics, struct http_request *request)
@@ -449,14 +515,13 @@ void metrics_handle(const struct metrics *metrics, struct http_request *request)
     }
     struct buf text;
     buf_init(&text, TEXT_MAX_BYTES);
-    metrics_write(&text, metrics);
-    if (buf_failed(&text)) {
-        http_reply(request, &(struct http_reply){.status = 500});
-    } else {
+    if (metrics_write(&text, metrics)) {
         http_reply(request,
                    &(struct http_reply){.status = 200,
                                         .content_type = "text/plain; version=0.0.4; charset=utf-8",
                                         .body = buf_str(&text)});
+    } else {
+        http_reply(request, &(struct http_reply){.status = 500});
     }
     buf_release(&text);
 }

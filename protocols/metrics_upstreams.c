@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* Unit metrics_upstreams writes family by family, as the format wants it: each walks all upstreams.
- * No state. */
+/* Unit metrics_upstreams writes family by family, as the format wants it: there may be thousands of
+ * upstreams, so their figures and labels are gathered once. No state beyond a call. */
 #include "protocols/metrics_upstreams.h"
 
-#include <inttypes.h>
 #include <stddef.h>
+#include <stdlib.h>
+
+#include "protocols/metrics_text.h"
+
+#define LABELS_MAX_BYTES ((size_t)16 << 20)
 
 enum kind {
     KIND_SIZE,
     KIND_U64,
     KIND_OUTCOMES, /* a sample for each that has been */
     KIND_BREAKER,
-    KIND_LATENCY, /* a sample for each quantile, once something was measured */
+    KIND_LATENCIES, /* once something was asked */
 };
 
 static const struct family {
@@ -45,56 +49,89 @@ static const struct family {
     FAMILY("belfry_upstream_active", "gauge", KIND_SIZE, n_active, "Requests under way."),
     FAMILY("belfry_upstream_waiting", "gauge", KIND_SIZE, n_waiting,
            "Questions that wait for a place or the rate limit."),
-    FAMILY("belfry_upstream_latency_seconds", "gauge", KIND_LATENCY, p50_us,
-           "Quantiles of the time of answered requests during the last minutes."),
+    FAMILY("belfry_upstream_duration_seconds", "histogram", KIND_LATENCIES, latencies,
+           "The time of answered requests, without that of waiting for a place."),
 #undef FAMILY
 };
 
-struct writing {
-    struct buf *out;
-    struct hub *hub;
-    const struct family *family;
-    const char *feed;
+struct entry {
+    struct upstream_stats stats;
+    size_t labels_begin; /* in the text of all */
+    size_t labels_len;
 };
 
+struct gathering {
+    struct hub *hub;
+    const char *feed;
+    struct buf labels;
+    struct entry *entries;
+    size_t n_entries;
+    size_t capacity;
+};
+
+/* --- gathering --- */
+
+static void count_upstreams(void *arg, const struct feed_options *options,
+                            const struct feed_stats *stats)
+{
+    struct gathering *g = arg;
+    (void)stats;
+    g->capacity += options->upstreams.n_items;
+}
+
 /* Names need no escapes: the configuration allows none of \ " and line ends in them. */
-static void begin_sample(const struct writing *w, const char *upstream, const char *label,
-                         const char *value)
+static void gather_upstream(void *arg, const struct feed_upstream_options *options,
+                            const struct upstream_stats *stats)
 {
-    buf_printf(w->out, "%s{feed=\"%s\",upstream=\"%s\"", w->family->name, w->feed, upstream);
-    if (label) {
-        buf_printf(w->out, ",%s=\"%s\"", label, value);
+    struct gathering *g = arg;
+    if (g->n_entries == g->capacity) {
+        return;
     }
-    buf_literal(w->out, "} ");
+    struct entry *e = &g->entries[g->n_entries++];
+    e->stats = *stats;
+    e->labels_begin = g->labels.len;
+    buf_literal(&g->labels, "feed=\"");
+    buf_append(&g->labels, str_of(g->feed));
+    buf_literal(&g->labels, "\",upstream=\"");
+    buf_append(&g->labels, str_of(options->name));
+    buf_append_char(&g->labels, '"');
+    e->labels_len = g->labels.len - e->labels_begin;
 }
 
-static void write_u64(const struct writing *w, const char *upstream, uint64_t number)
+static void gather_feed(void *arg, const struct feed_options *options,
+                        const struct feed_stats *stats)
 {
-    begin_sample(w, upstream, NULL, NULL);
-    buf_printf(w->out, "%" PRIu64 "\n", number);
+    struct gathering *g = arg;
+    (void)stats;
+    g->feed = options->name;
+    hub_feed_upstreams(g->hub, options, gather_upstream, g);
 }
 
-static void write_outcomes(const struct writing *w, const char *upstream,
+/* --- writing --- */
+
+static void write_labelled(struct buf *out, const struct family *f, struct str labels,
+                           const char *label, const char *value, uint64_t count)
+{
+    buf_append(out, str_of(f->name));
+    buf_append_char(out, '{');
+    buf_append(out, labels);
+    buf_append_char(out, ',');
+    buf_append(out, str_of(label));
+    buf_literal(out, "=\"");
+    buf_append(out, str_of(value));
+    buf_literal(out, "\"} ");
+    buf_append_u64(out, count);
+    buf_append_char(out, '\n');
+}
+
+static void write_outcomes(struct buf *out, const struct family *f, struct str labels,
                            const struct upstream_stats *stats)
 {
     for (int i = 0; i < N_UPSTREAM_OUTCOMES; i++) {
         if (stats->n_outcomes[i] > 0) {
-            begin_sample(w, upstream, "outcome", upstream_outcome_name((enum upstream_outcome)i));
-            buf_printf(w->out, "%" PRIu64 "\n", stats->n_outcomes[i]);
+            write_labelled(out, f, labels, "outcome",
+                           upstream_outcome_name((enum upstream_outcome)i), stats->n_outcomes[i]);
         }
-    }
-}
-
-static void write_latency(const struct writing *w, const char *upstream,
-                          const struct upstream_stats *stats)
-{
-    const struct {
-        const char *quantile;
-        int64_t us;
-    } points[] = {{"0.5", stats->p50_us}, {"0.9", stats->p90_us}, {"0.99", stats->p99_us}};
-    for (size_t i = 0; i < sizeof(points) / sizeof(points[0]) && stats->p50_us > 0; i++) {
-        begin_sample(w, upstream, "quantile", points[i].quantile);
-        buf_printf(w->out, "%.15g\n", (double)points[i].us / 1e6);
     }
 }
 
@@ -107,35 +144,59 @@ static uint64_t number_of_breaker(enum breaker_state state)
     }
 }
 
-static void write_upstream(void *arg, const struct feed_upstream_options *options,
-                           const struct upstream_stats *stats)
+static void write_entry(struct buf *out, const struct family *f, struct str labels,
+                        const struct upstream_stats *stats)
 {
-    const struct writing *w = arg;
-    const void *place = (const char *)stats + w->family->offset;
-    switch (w->family->kind) {
-    case KIND_SIZE: write_u64(w, options->name, *(const size_t *)place); break;
-    case KIND_U64: write_u64(w, options->name, *(const uint64_t *)place); break;
-    case KIND_OUTCOMES: write_outcomes(w, options->name, stats); break;
-    case KIND_BREAKER: write_u64(w, options->name, number_of_breaker(stats->breaker)); break;
-    case KIND_LATENCY: write_latency(w, options->name, stats); break;
+    const void *place = (const char *)stats + f->offset;
+    switch (f->kind) {
+    case KIND_SIZE: metrics_write_u64(out, f->name, labels, *(const size_t *)place); break;
+    case KIND_U64: metrics_write_u64(out, f->name, labels, *(const uint64_t *)place); break;
+    case KIND_OUTCOMES: write_outcomes(out, f, labels, stats); break;
+    case KIND_BREAKER:
+        metrics_write_u64(out, f->name, labels, number_of_breaker(stats->breaker));
+        break;
+    case KIND_LATENCIES:
+        if (stats->n_attempts > 0) {
+            metrics_write_histogram(out, f->name, labels, METRICS_FROM_MILLISECONDS,
+                                    stats->latencies);
+        }
+        break;
     }
 }
 
-static void write_feed(void *arg, const struct feed_options *options,
-                       const struct feed_stats *stats)
+static void write_families(struct buf *out, const struct gathering *g)
 {
-    struct writing *w = arg;
-    (void)stats;
-    w->feed = options->name;
-    hub_feed_upstreams(w->hub, options, write_upstream, w);
-}
-
-void metrics_write_upstreams(struct buf *out, struct hub *hub)
-{
+    struct str all = buf_str(&g->labels);
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
         const struct family *f = &families[i];
-        struct writing writing = {.out = out, .hub = hub, .family = f};
-        buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", f->name, f->help, f->name, f->type);
-        hub_feeds(hub, write_feed, &writing);
+        metrics_write_head(out, f->name, f->type, f->help);
+        for (size_t k = 0; k < g->n_entries; k++) {
+            const struct entry *e = &g->entries[k];
+            write_entry(out, f, str_head(str_tail(all, e->labels_begin), e->labels_len), &e->stats);
+        }
     }
+}
+
+/* False: memory is short. */
+static bool gather(struct gathering *g)
+{
+    hub_feeds(g->hub, count_upstreams, g);
+    g->entries = calloc(g->capacity + 1, sizeof(*g->entries));
+    if (g->entries) {
+        hub_feeds(g->hub, gather_feed, g);
+    }
+    return g->entries && !buf_failed(&g->labels);
+}
+
+bool metrics_write_upstreams(struct buf *out, struct hub *hub)
+{
+    struct gathering g = {.hub = hub};
+    buf_init(&g.labels, LABELS_MAX_BYTES);
+    bool is_gathered = gather(&g);
+    if (is_gathered) {
+        write_families(out, &g);
+    }
+    free(g.entries);
+    buf_release(&g.labels);
+    return is_gathered;
 }

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "hub/hub.h"
 
-void metrics_write_upstreams(struct buf *out, struct hub *hub);
+/* False: memory is short. */
+bool metrics_write_upstreams(struct buf *out, struct hub *hub);
 
 #endif

@@ -46,8 +46,10 @@ bool pages_handle_asset(struct http_request *request)
     return true;
 }
 
-static void notified(void *arg, enum status status, const struct storage_position *position)
+static void notified(void *arg, enum status status, const struct storage_position *position,
+                     const struct delivery_report *report)
 {
+    (void)report;
     struct http_request *request = arg;
     if (status != STATUS_OK) {
         api_reply_error(request, status, "");
@@ -90,7 +92,7 @@ static void call(struct hub *hub, const struct demo_options *options, struct str
     if (json_kind(params.object) != JSON_KIND_OBJECT) {
         api_reply_bad(request, "expected a JSON object\n");
     } else if (str_eq(name, STR("refresh"))) {
-        api_feed_refresh(hub, &params, request);
+        api_feed_refresh(api_call_of_request(hub, request), &params);
     } else {
         notify(hub, options, &params, request);
     }

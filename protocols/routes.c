@@ -2,29 +2,39 @@
 #include "protocols/routes.h"
 
 #include "base/log.h"
-#include "protocols/api.h"
 #include "protocols/client_head.h"
 #include "protocols/cors.h"
 #include "protocols/feed_hooks.h"
+#include "protocols/health.h"
 #include "protocols/origin.h"
 #include "protocols/pages.h"
-
-static void handle_health(struct http_request *request)
-{
-    enum http_method method = http_request_method(request);
-    if (method != HTTP_GET && method != HTTP_HEAD) {
-        http_reply(request, &(struct http_reply){.status = 405, .headers = "Allow: GET, HEAD\r\n"});
-        return;
-    }
-    http_reply(request, &(struct http_reply){
-                            .status = 200, .content_type = "application/json", .body = STR("{}")});
-}
+#include "protocols/tracing.h"
 
 static bool strip_prefix(struct str path, struct str prefix, struct str *ret_rest)
 {
     bool fits = str_starts_with(path, prefix);
     *ret_rest = fits ? str_tail(path, prefix.len) : STR_EMPTY;
     return fits;
+}
+
+static bool is_prometheus(const struct server_options *options, struct str path)
+{
+    return options->prometheus.enabled && str_eq(path, str_of(options->prometheus.handler_prefix));
+}
+
+/* What is for operators and backends, and moves to the internal port where there is one. */
+static bool is_internal(const struct server_options *options, struct str path)
+{
+    return str_starts_with(path, STR("/api/")) || str_eq(path, STR("/api")) ||
+           health_has_path(path) || is_prometheus(options, path);
+}
+
+static bool is_here(const struct routes_view *view, struct str path)
+{
+    if (view->has_public && view->has_internal) {
+        return true;
+    }
+    return is_internal(view->routes->options, path) ? view->has_internal : view->has_public;
 }
 
 /* --- the endpoints of clients over HTTP --- */
@@ -70,11 +80,15 @@ void routes_find(void *arg, struct str path, struct http_route *ret_route)
         [STREAM_UNI_HTTP] = "uni_http_stream.max_request_body_size",
         [STREAM_UNI_SSE] = "uni_sse.max_request_body_size",
     };
-    const struct routes *routes = arg;
-    const struct server_options *options = routes->options;
+    const struct routes_view *view = arg;
+    const struct server_options *options = view->routes->options;
     *ret_route = (struct http_route){(size_t)options->http_server.max_request_body_size,
                                      "http_server.max_request_body_size", .is_for_clients = false};
-    if (str_starts_with(path, STR("/api/"))) { /* most of what comes */
+    if (str_starts_with(path, STR("/api/")) || str_eq(path, STR("/api"))) { /* most of what comes */
+        ret_route->is_api = true;
+        return;
+    }
+    if (!is_here(view, path)) {
         return;
     }
     if (str_starts_with(path, FEED_PAGES_PREFIX)) {
@@ -112,8 +126,8 @@ static void log_refused_origin(struct str origin)
 
 void routes_append_client_headers(void *arg, const struct http_request *request, struct buf *out)
 {
-    const struct routes *routes = arg;
-    const struct config_list *allowed = &hub_client_options(routes->hub)->allowed_origins;
+    const struct routes_view *view = arg;
+    const struct config_list *allowed = &hub_client_options(view->routes->hub)->allowed_origins;
     struct str origin = http_request_header(request, HTTP_HEADER_ORIGIN);
     cors_append(out, allowed, origin,
                 buf_str(&http_request_client_head(request)->requested_headers));
@@ -144,24 +158,35 @@ static bool is_websocket(const struct server_options *options, struct str path)
 
 /* --- all of them --- */
 
-void routes_handle(void *arg, struct http_request *request)
+static void reply_not_found(struct http_request *request)
 {
-    struct routes *routes = arg;
+    http_reply(request, &(struct http_reply){.status = 404,
+                                             .content_type = "text/plain; charset=utf-8",
+                                             .body = STR("nothing here\n")});
+}
+
+static void handle(void *arg, struct http_request *request)
+{
+    const struct routes_view *view = arg;
+    struct routes *routes = view->routes;
     const struct server_options *options = routes->options;
     struct str path = http_request_path(request);
     struct str rest;
-    if (strip_prefix(path, STR("/api/"), &rest)) {
-        api_handle(routes->hub, &options->http_api, rest, request);
+    if (!is_here(view, path)) {
+        reply_not_found(request);
+    } else if (strip_prefix(path, STR("/api/"), &rest)) {
+        api_handle(&routes->api, rest, request);
+    } else if (str_eq(path, STR("/api"))) {
+        api_handle_lines(&routes->api, request);
     } else if (strip_prefix(path, FEED_PAGES_PREFIX, &rest)) {
         feed_pages_handle(&routes->feed_pages, rest, request);
     } else if (strip_prefix(path, FEED_HOOKS_PREFIX, &rest)) {
         feed_hooks_handle(routes->hub, rest, request);
     } else if (http_request_client_head(request)) {
         handle_client(routes, path, request);
-    } else if (options->health.enabled && str_eq(path, STR("/health"))) {
-        handle_health(request);
-    } else if (options->prometheus.enabled &&
-               str_eq(path, str_of(options->prometheus.handler_prefix))) {
+    } else if (options->health.enabled && health_has_path(path)) {
+        health_handle(&routes->health, path, request);
+    } else if (is_prometheus(options, path)) {
         metrics_handle(&routes->metrics, request);
     } else if (is_websocket(options, path)) {
         http_reply(request, &(struct http_reply){.status = 426,
@@ -171,8 +196,16 @@ void routes_handle(void *arg, struct http_request *request)
     } else if (options->demo.enabled && strip_prefix(path, STR("/demo/"), &rest)) {
         pages_handle_demo(routes->hub, &options->demo, rest, request);
     } else if (!options->demo.enabled || !pages_handle_asset(request)) {
-        http_reply(request, &(struct http_reply){.status = 404,
-                                                 .content_type = "text/plain; charset=utf-8",
-                                                 .body = STR("nothing here\n")});
+        reply_not_found(request);
     }
+}
+
+void routes_handle(void *arg, struct http_request *request)
+{
+    const struct routes_view *view = arg;
+    struct hub *hub = view->routes->hub; /* the request may end in its handler */
+    struct trace trace;
+    tracing_begin(hub, request, &trace);
+    handle(arg, request);
+    tracing_end(hub);
 }

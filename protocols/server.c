@@ -31,19 +31,42 @@
  * stands still. One for all connections. */
 #define READ_BUFFER_SIZE (16384 + 256)
 
+/* For those who watch the hub: they get in also where clients have taken all places. */
+#define OPERATORS_PLACES 64
+
+enum door_kind {
+    DOOR_PUBLIC,
+    DOOR_INTERNAL,
+    DOOR_UNIX, /* the last one to be opened: nothing that then fails leaves its file behind */
+    N_DOORS,
+};
+
+/* One way in. A connection knows its own; libwebsockets has one vhost for all of them, because it
+ * would choose among several by the name that a client sends. */
+struct door {
+    struct server *server;
+    struct listener *listener; /* NULL: it is not there */
+    size_t max_connections;    /* of the server; beyond it nobody comes in here */
+    lws_adoption_type adoption;
+    struct routes_view view;
+    struct http_options http;
+};
+
 struct server {
     const struct server_options *options;
     struct lws_context *context;
     struct lws_vhost *vhost;
-    struct listener *listener;
+    struct tls_identity *identity; /* NULL: no TLS */
+    struct door doors[N_DOORS];
     size_t n_connections;
     size_t n_requests; /* under way */
-    size_t max_connections;
+    struct http_counts http_counts;
     bool is_closed;
     struct routes routes;
-    struct http_options http;
+    struct deadlines *deadlines;
     struct http_wake_up wake_up;
     struct websocket_options websockets[N_WEBSOCKET_KINDS];
+    struct websocket_options no_websockets[N_WEBSOCKET_KINDS]; /* of a door without clients */
     struct lws_http_mount mounts[5];
 };
 
@@ -54,14 +77,14 @@ static struct str bytes_of(const void *in, size_t len)
     return (struct str){in, len};
 }
 
-static int on_http(struct server *s, struct lws *wsi, enum lws_callback_reasons reason,
+static int on_http(const struct door *door, struct lws *wsi, enum lws_callback_reasons reason,
                    struct slots *slots, void *in, size_t len)
 {
     switch (reason) {
     case LWS_CALLBACK_FILTER_HTTP_CONNECTION:
         /* Pipelined behind a request that is under way, or that has no end. */
         return slots->request || slots->stream ? -1 : 0;
-    case LWS_CALLBACK_HTTP: return http_on_request(&s->http, wsi, &slots->request);
+    case LWS_CALLBACK_HTTP: return http_on_request(&door->http, wsi, &slots->request);
     case LWS_CALLBACK_HTTP_BODY: return http_on_body(slots->request, bytes_of(in, len));
     case LWS_CALLBACK_HTTP_BODY_COMPLETION: return http_on_body_complete(slots->request);
     case LWS_CALLBACK_HTTP_WRITEABLE:
@@ -78,11 +101,13 @@ static int on_http(struct server *s, struct lws *wsi, enum lws_callback_reasons 
     }
 }
 
-static int on_websocket(struct server *s, struct lws *wsi, enum lws_callback_reasons reason,
+static int on_websocket(const struct server *s, struct lws *wsi, enum lws_callback_reasons reason,
                         struct slots *slots, void *in, size_t len)
 {
+    const struct door *door = lws_get_opaque_user_data(wsi);
     switch (reason) {
-    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: return websocket_on_upgrade(s->websockets, wsi);
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return websocket_on_upgrade(door->view.has_public ? s->websockets : s->no_websockets, wsi);
     case LWS_CALLBACK_ESTABLISHED:
         return websocket_on_established(s->websockets, wsi, &slots->websocket);
     case LWS_CALLBACK_RECEIVE: return websocket_on_receive(slots->websocket, bytes_of(in, len));
@@ -106,15 +131,19 @@ static int on_websocket(struct server *s, struct lws *wsi, enum lws_callback_rea
 
 /* Certificate and key are loaded here, not by libwebsockets: it would rename files that end in .upd
  * over them, ask the terminal for passphrases, and allow one elliptic curve only. */
-static int on_tls_context(const struct server *s, void *context)
+static int on_tls_context(struct server *s, void *context)
 {
-    struct tls_problem problem;
-    enum status status = tls_set_up(context, &s->options->http_server.tls, &problem);
+    struct tls_problem problem = {.key = "", .file = ""};
+    enum status status = tls_identity_load(&s->options->http_server.tls, &s->identity, &problem);
+    if (status == STATUS_OK) {
+        status = tls_set_up(context, &s->identity, &problem);
+    }
     if (status != STATUS_OK) {
         log_error("server", "tls_not_set_up", log_s("key", problem.key),
                   log_s("file", problem.file), log_s("expected", problem.expected));
         return -1;
     }
+    tls_identity_log(s->identity, "certificate");
     return 0;
 }
 
@@ -138,7 +167,8 @@ static int on_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
     case LWS_CALLBACK_HTTP_WRITEABLE:
     case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
-    case LWS_CALLBACK_CLOSED_HTTP: return on_http(s, wsi, reason, user, in, len);
+    case LWS_CALLBACK_CLOSED_HTTP:
+        return on_http(lws_get_opaque_user_data(wsi), wsi, reason, user, in, len);
     default: return on_websocket(s, wsi, reason, user, in, len);
     }
 }
@@ -266,12 +296,13 @@ static enum status create_vhost(struct server *s)
     return STATUS_OK;
 }
 
-/* --- the listening socket --- */
+/* --- the listening sockets --- */
 
 static bool may_accept(void *arg)
 {
-    const struct server *s = arg;
-    if (s->n_connections < s->max_connections) {
+    const struct door *door = arg;
+    const struct server *s = door->server;
+    if (s->n_connections < door->max_connections) {
         return true;
     }
     static struct log_limit limit;
@@ -285,37 +316,120 @@ static bool may_accept(void *arg)
 
 static void on_accepted(void *arg, int fd)
 {
-    struct server *s = arg;
-    lws_sockfd_type socket = fd;
-    if (!lws_adopt_socket_vhost(s->vhost, socket)) {
+    struct door *door = arg;
+    lws_sock_file_fd_type descriptor = {.sockfd = fd};
+    struct lws *wsi =
+        lws_adopt_descriptor_vhost(door->server->vhost, door->adoption, descriptor, NULL, NULL);
+    if (!wsi) {
         /* libwebsockets has closed it: mostly a peer that does not speak TLS. */
         log_debug("server", "not_adopted");
+        return;
     }
+    lws_set_opaque_user_data(wsi, door);
 }
 
 /* The timeouts of new connections were armed from outside libwebsockets' callbacks. */
 static void on_batch(void *arg)
 {
-    struct server *s = arg;
-    lws_cancel_service(s->context);
+    const struct door *door = arg;
+    lws_cancel_service(door->server->context);
 }
 
-static enum status create_listener(struct server *s, struct loop *loop)
+static enum status open_door(struct door *door, struct listener_options options)
 {
-    struct listener_options options = {
-        .loop = loop,
-        .address = s->options->http_server.address,
-        .port = (int)s->options->http_server.port,
-        .may = may_accept,
-        .accepted = on_accepted,
-        .batch_done = on_batch,
-        .arg = s,
-    };
-    return listener_create(&options, &s->listener);
+    options.loop = door->http.loop;
+    options.may = may_accept;
+    options.accepted = on_accepted;
+    options.batch_done = on_batch;
+    options.arg = door;
+    return listener_create(&options, &door->listener);
+}
+
+static enum status open_internal_door(struct server *s)
+{
+    const struct http_server_options *options = &s->options->http_server;
+    const char *address =
+        options->internal_address[0] ? options->internal_address : options->address;
+    struct door *door = &s->doors[DOOR_INTERNAL];
+    if (options->internal_port == 0) {
+        return STATUS_OK;
+    }
+    enum status status = open_door(door, (struct listener_options){
+                                             .address = address,
+                                             .port = (int)options->internal_port,
+                                         });
+    if (status == STATUS_OK) {
+        log_info("server", "internal_port", log_s("address", address),
+                 log_i("port", listener_port(door->listener)));
+    }
+    return status;
+}
+
+static enum status open_unix_door(struct server *s)
+{
+    const struct http_server_options *options = &s->options->http_server;
+    if (!options->unix_socket[0]) {
+        return STATUS_OK;
+    }
+    enum status status = open_door(&s->doors[DOOR_UNIX],
+                                   (struct listener_options){
+                                       .path = options->unix_socket,
+                                       .mode = (mode_t)strtoul(options->unix_socket_mode, NULL, 8),
+                                   });
+    if (status == STATUS_OK) {
+        log_info("server", "unix_socket", log_s("path", options->unix_socket),
+                 log_s("mode", options->unix_socket_mode));
+    }
+    return status;
+}
+
+static enum status open_doors(struct server *s)
+{
+    const struct http_server_options *options = &s->options->http_server;
+    enum status status =
+        open_door(&s->doors[DOOR_PUBLIC], (struct listener_options){.address = options->address,
+                                                                    .port = (int)options->port});
+    if (status == STATUS_OK) {
+        status = open_internal_door(s);
+    }
+    return status == STATUS_OK ? open_unix_door(s) : status;
+}
+
+static void set_up_doors(struct server *s, const struct http_options *http)
+{
+    bool has_internal_port = s->options->http_server.internal_port != 0;
+    size_t n_descriptors = raise_descriptor_limit();
+    size_t max_connections = n_descriptors > 2 * RESERVED_DESCRIPTORS
+                                 ? n_descriptors - RESERVED_DESCRIPTORS
+                                 : n_descriptors / 2;
+    size_t n_more = max_connections / 4 < OPERATORS_PLACES ? max_connections / 4 : OPERATORS_PLACES;
+    for (enum door_kind kind = 0; kind < N_DOORS; kind++) {
+        struct door *door = &s->doors[kind];
+        bool is_public = kind == DOOR_PUBLIC;
+        *door = (struct door){
+            .server = s,
+            .max_connections = max_connections + (kind == DOOR_INTERNAL ? n_more : 0),
+            .adoption = (lws_adoption_type)(LWS_ADOPT_SOCKET | LWS_ADOPT_HTTP |
+                                            (is_public ? LWS_ADOPT_ALLOW_SSL : 0)),
+            .view = {.routes = &s->routes,
+                     .has_public = kind != DOOR_INTERNAL,
+                     .has_internal = !is_public || !has_internal_port},
+            .http = *http,
+        };
+        door->http.arg = &door->view;
+    }
 }
 
 /* Commands of a client over HTTP that wait behind one that takes time: as many bodies. */
 #define WAITING_MAX_BODIES 16
+
+static void set_up_no_websockets(struct server *s)
+{
+    for (size_t i = 0; i < N_WEBSOCKET_KINDS; i++) {
+        s->no_websockets[i] = s->websockets[i];
+        s->no_websockets[i].is_open = false;
+    }
+}
 
 static void set_up_routes(struct server *s, struct loop *loop, struct hub *hub,
                           struct storage *storage)
@@ -323,15 +437,23 @@ static void set_up_routes(struct server *s, struct loop *loop, struct hub *hub,
     const struct server_options *options = s->options;
     s->routes.hub = hub;
     s->routes.options = options;
-    s->routes.access = (struct access){loop, hub, &options->http_api};
+    s->routes.api = (struct api){.hub = hub, .loop = loop, .options = &options->http_api};
+    api_keys_set(&s->routes.api.keys, &options->http_api);
+    s->routes.access = (struct access){loop, hub, &s->routes.api.keys};
     s->routes.metrics =
-        (struct metrics){hub, storage, loop, clock_wall_ms(), &s->routes.url_proxy.stats};
+        (struct metrics){hub, storage, loop, clock_wall_ms(), &s->routes.url_proxy.stats,
+                         .api = &s->routes.api,
+                         .http = &s->http_counts,
+                         .reloads = {.is_last_taken = true,
+                                     .taken_s = (double)clock_wall_ms() / 1000}};
     streams_init(&s->routes.streams, hub,
                  WAITING_MAX_BODIES * (size_t)options->emulation.max_request_body_size);
+    s->routes.health = (struct health){hub, storage};
     s->routes.feed_pages = (struct feed_pages){&s->routes.access, &s->routes.streams};
     s->websockets[WEBSOCKET_BOTH_WAYS] = (struct websocket_options){
         .loop = loop,
         .hub = hub,
+        .access_log = &options->http_server.access_log,
         .is_open = !options->websocket.disabled,
         .path = options->websocket.handler_prefix,
         .message_size_limit = (size_t)options->websocket.message_size_limit,
@@ -339,6 +461,7 @@ static void set_up_routes(struct server *s, struct loop *loop, struct hub *hub,
     s->websockets[WEBSOCKET_UNI] = (struct websocket_options){
         .loop = loop,
         .hub = hub,
+        .access_log = &options->http_server.access_log,
         .is_open = options->uni_websocket.enabled,
         .path = options->uni_websocket.handler_prefix,
         .message_size_limit = (size_t)options->uni_websocket.message_size_limit,
@@ -347,6 +470,7 @@ static void set_up_routes(struct server *s, struct loop *loop, struct hub *hub,
         .pushes_disconnect = !options->uni_websocket.disable_disconnect_push,
         .closes_at_once = options->uni_websocket.disable_closing_handshake,
     };
+    set_up_no_websockets(s);
 }
 
 enum status server_create(struct loop *loop, struct deadlines *deadlines, struct hub *hub,
@@ -358,48 +482,92 @@ enum status server_create(struct loop *loop, struct deadlines *deadlines, struct
         return STATUS_NO_MEMORY;
     }
     s->options = options;
-    size_t n_descriptors = raise_descriptor_limit();
-    s->max_connections = n_descriptors > 2 * RESERVED_DESCRIPTORS
-                             ? n_descriptors - RESERVED_DESCRIPTORS
-                             : n_descriptors / 2;
+    s->deadlines = deadlines;
     set_up_routes(s, loop, hub, storage);
     s->routes.url_proxy = (struct url_proxy){.loop = loop,
                                              .deadlines = deadlines,
                                              .hub = hub,
                                              .access = &s->routes.access,
                                              .options = &options->url_proxy};
-    s->http = (struct http_options){
+    struct http_options http = {
         .loop = loop,
         .deadlines = deadlines,
         .body_timeout_ms = options->http_server.body_timeout_ms,
         .route = routes_find,
         .handler = routes_handle,
         .append_client_headers = routes_append_client_headers,
-        .arg = &s->routes,
         .forwarded_headers = client_wanted_headers(hub),
+        .access_log = &options->http_server.access_log,
         .n_under_way = &s->n_requests,
+        .counts = &s->http_counts,
         .wake_up = &s->wake_up,
     };
+    set_up_doors(s, &http);
     *ret_server = s;
     enum status status = create_context(s, loop);
     if (status == STATUS_OK) {
         status = create_vhost(s);
     }
     if (status == STATUS_OK) {
-        status = create_listener(s, loop);
+        status = open_doors(s);
     }
     return status;
 }
 
 int server_port(const struct server *s)
 {
-    return listener_port(s->listener);
+    return listener_port(s->doors[DOOR_PUBLIC].listener);
+}
+
+enum status server_reload_tls(struct server *s, const struct http_tls_options *options,
+                              struct tls_problem *ret_problem)
+{
+    struct tls_identity *identity;
+    if (!s->identity) {
+        return STATUS_OK;
+    }
+    enum status status = tls_identity_load(options, &identity, ret_problem);
+    if (status == STATUS_OK) {
+        tls_identity_destroy(s->identity);
+        s->identity = identity;
+        tls_identity_log(identity, "certificate");
+    }
+    return status;
+}
+
+void server_set_options(struct server *s, const struct server_options *options)
+{
+    s->options = options;
+    s->routes.options = options;
+    s->routes.api.options = &options->http_api;
+    api_keys_set(&s->routes.api.keys, &options->http_api);
+    s->routes.url_proxy.options = &options->url_proxy;
+    for (enum door_kind kind = 0; kind < N_DOORS; kind++) {
+        s->doors[kind].http.access_log = &options->http_server.access_log;
+    }
+    for (size_t i = 0; i < N_WEBSOCKET_KINDS; i++) {
+        s->websockets[i].access_log = &options->http_server.access_log;
+    }
+    set_up_no_websockets(s);
+}
+
+void server_count_reload(struct server *s, bool is_taken)
+{
+    struct reload_stats *stats = &s->routes.metrics.reloads;
+    stats->n_taken += is_taken;
+    stats->n_refused += !is_taken;
+    stats->is_last_taken = is_taken;
+    if (is_taken) {
+        stats->taken_s = (double)clock_wall_ms() / 1000;
+    }
 }
 
 void server_stop_listening(struct server *s)
 {
-    if (s->listener) {
-        listener_stop(s->listener);
+    for (enum door_kind kind = 0; kind < N_DOORS; kind++) {
+        if (s->doors[kind].listener && s->doors[kind].view.has_public) {
+            listener_stop(s->doors[kind].listener);
+        }
     }
 }
 
@@ -419,9 +587,11 @@ void server_close(struct server *s)
         return;
     }
     s->is_closed = true;
-    listener_destroy(s->listener);
-    s->listener = NULL;
-    deadline_disarm(s->http.deadlines, &s->wake_up.deadline);
+    for (enum door_kind kind = 0; kind < N_DOORS; kind++) {
+        listener_destroy(s->doors[kind].listener);
+        s->doors[kind].listener = NULL;
+    }
+    deadline_disarm(s->deadlines, &s->wake_up.deadline);
     if (s->context) {
         lws_context_destroy(s->context);
     }
@@ -433,6 +603,7 @@ void server_destroy(struct server *s)
         if (s->context) { /* 4.1 frees it only now; later versions have set it to NULL */
             lws_context_destroy(s->context);
         }
+        tls_identity_destroy(s->identity);
         free(s);
     }
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "protocols/tls.h"
+#include "protocols/unix_socket.h"
 
 #define SHAPE(name, type, fields_, ...)                                                            \
     const struct config_shape name = {.size = sizeof(struct type),                                 \
@@ -24,6 +25,27 @@ static const char *accept_address(const void *place)
     return is_good ? NULL : "an IPv4 or IPv6 address, or \"\" for all";
 }
 
+static const char *accept_internal_address(const void *place)
+{
+    return accept_address(place)
+               ? "an IPv4 or IPv6 address, or \"\" for that of http_server.address"
+               : NULL;
+}
+
+static const char *accept_socket_path(const void *place)
+{
+    _Static_assert(UNIX_SOCKET_PATH_MAX_BYTES == 107, "as is said here");
+    bool is_good = strlen(*(char *const *)place) <= UNIX_SOCKET_PATH_MAX_BYTES;
+    return is_good ? NULL : "the path of a Unix socket, of at most 107 bytes";
+}
+
+static const char *accept_mode(const void *place)
+{
+    struct str text = str_of(*(char *const *)place);
+    bool is_good = text.len == 4 && text.ptr[0] == '0' && strspn(text.ptr, "01234567") == text.len;
+    return is_good ? NULL : "a mode in four octal digits, such as \"0660\"";
+}
+
 static const struct config_field http_tls_fields[] = {
     {.key = "enabled",
      .type = CONFIG_BOOL,
@@ -34,11 +56,13 @@ static const struct config_field http_tls_fields[] = {
      .type = CONFIG_STRING,
      .offset = offsetof(struct http_tls_options, cert_pem_file),
      .fallback = "",
+     .change = CONFIG_CHANGE_ON_RELOAD,
      .doc = "The file of the certificate in PEM, followed by those that lead to its authority."},
     {.key = "key_pem_file",
      .type = CONFIG_STRING,
      .offset = offsetof(struct http_tls_options, key_pem_file),
      .fallback = "",
+     .change = CONFIG_CHANGE_ON_RELOAD,
      .doc = "The file of its private key in PEM, without a passphrase."},
 };
 
@@ -69,10 +93,40 @@ static const struct config_field http_server_fields[] = {
      .max = 65535,
      .expected = "a TCP port from 0 (a free one) to 65535",
      .doc = "The port to listen on; 0: a free one."},
+    {.key = "internal_address",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct http_server_options, internal_address),
+     .fallback = "",
+     .accept = accept_internal_address,
+     .doc = "The address of the internal port; \"\": that of http_server.address."},
+    {.key = "internal_port",
+     .type = CONFIG_INT,
+     .offset = offsetof(struct http_server_options, internal_port),
+     .fallback = "0",
+     .min = 0,
+     .max = 65535,
+     .expected = "a TCP port from 1 to 65535, or 0 for none",
+     .doc =
+         "A second port, without TLS, that alone has the API, the figures, /health and /ready; 0: "
+         "the first one has them."},
+    {.key = "unix_socket",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct http_server_options, unix_socket),
+     .fallback = "",
+     .accept = accept_socket_path,
+     .doc = "The path of a Unix socket to listen on as well, without TLS and for everything; \"\": "
+            "none."},
+    {.key = "unix_socket_mode",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct http_server_options, unix_socket_mode),
+     .fallback = "0660",
+     .accept = accept_mode,
+     .doc = "The mode of its file: who may write to it may connect."},
     {.key = "max_request_body_size",
      .type = CONFIG_INT,
      .offset = offsetof(struct http_server_options, max_request_body_size),
      .fallback = "1048576",
+     .change = CONFIG_CHANGE_ON_RELOAD,
      .min = 1024,
      .max = 1073741824,
      .doc = "Bytes in the body of a request."},
@@ -88,23 +142,24 @@ static const struct config_field http_server_fields[] = {
      .offset = offsetof(struct http_server_options, tls),
      .shape = &http_tls_options_shape,
      .doc = "TLS on the port."},
+    {.key = "access_log",
+     .type = CONFIG_OBJECT,
+     .offset = offsetof(struct http_server_options, access_log),
+     .shape = &access_log_options_shape,
+     .change = CONFIG_CHANGE_ON_RELOAD,
+     .doc = "A line of the log per request."},
 };
-SHAPE(http_server_options_shape, http_server_options, http_server_fields, .check = NULL);
 
-static const struct config_field http_api_fields[] = {
-    {.key = "key",
-     .type = CONFIG_STRING,
-     .offset = offsetof(struct http_api_options, key),
-     .fallback = "",
-     .secret = true,
-     .doc = "What backends send in X-API-Key; empty: nobody may call the API."},
-    {.key = "insecure",
-     .type = CONFIG_BOOL,
-     .offset = offsetof(struct http_api_options, insecure),
-     .fallback = "false",
-     .doc = "Everybody may call the API: for development only."},
-};
-SHAPE(http_api_options_shape, http_api_options, http_api_fields, .check = NULL);
+static void check_http_server(struct config_reader *reader, void *object)
+{
+    const struct http_server_options *options = object;
+    if (options->internal_port != 0 && options->internal_port == options->port &&
+        config_is_good(reader, "port")) {
+        config_complain(reader, "internal_port", NULL, "another port than http_server.port");
+    }
+}
+SHAPE(http_server_options_shape, http_server_options, http_server_fields,
+      .check = check_http_server);
 
 #define PATH_MAX_BYTES 255 /* of a mount of libwebsockets */
 
@@ -113,7 +168,8 @@ static bool is_reserved(struct str path)
 {
     return path.len < 2 || str_eq(path, STR("/api")) || str_starts_with(path, STR("/api/")) ||
            str_starts_with(path, STR("/demo/")) || str_starts_with(path, STR("/feeds/")) ||
-           str_starts_with(path, STR("/hooks/")) || str_eq(path, STR("/health"));
+           str_starts_with(path, STR("/hooks/")) || str_eq(path, STR("/health")) ||
+           str_eq(path, STR("/ready"));
 }
 
 static const char *accept_path(const void *place)
@@ -123,8 +179,8 @@ static const char *accept_path(const void *place)
         str_starts_with(path, STR("/")) && !strpbrk(path.ptr, "?# ") && path.len <= PATH_MAX_BYTES;
     return is_path && !is_reserved(path)
                ? NULL
-               : "a path that begins with / and is not / alone, /health, /api or one below /api/, "
-                 "/demo/, /feeds/ or /hooks/, of at most 255 bytes";
+               : "a path that begins with / and is not / alone, /health, /ready, /api or one below "
+                 "/api/, /demo/, /feeds/ or /hooks/, of at most 255 bytes";
 }
 
 #define FIELD(struct_, key_, type_, fallback_, ...)                                                \
@@ -205,7 +261,7 @@ static const struct config_field url_proxy_fields[] = {
           .doc = "GET /proxy?url=URL passes on what a host of upstreams.allow_hosts answers."),
     PATH(url_proxy_options, "/proxy"),
     FIELD(url_proxy_options, access, CONFIG_CHOICE, "key", .choices = access_names,
-          .doc = "Who may ask: who has http_api.key, who has a connection token, or everybody."),
+          .doc = "Who may ask: who has a key of http_api, who has a connection token, or everybody."),
     DURATION(url_proxy_options, timeout, timeout_ms, "30s", 10, 600000,
              .doc = "Until the head of an answer."),
     DURATION(url_proxy_options, connect_timeout, connect_timeout_ms, "5s", 10, 600000,
@@ -228,7 +284,7 @@ static const struct config_field health_fields[] = {
      .type = CONFIG_BOOL,
      .offset = offsetof(struct health_options, enabled),
      .fallback = "false",
-     .doc = "GET /health answers."},
+     .doc = "GET /health and GET /ready answer."},
 };
 SHAPE(health_options_shape, health_options, health_fields, .check = NULL);
 

@@ -5,6 +5,8 @@
 #define BELFRY_PROTOCOLS_SERVER_OPTIONS_H
 
 #include "base/config.h"
+#include "protocols/access_log.h"
+#include "protocols/api_options.h"
 
 struct http_tls_options {
     bool enabled;
@@ -15,14 +17,14 @@ struct http_tls_options {
 struct http_server_options {
     char *address;
     int64_t port;
+    char *internal_address; /* "": as address */
+    int64_t internal_port;  /* 0: none */
+    char *unix_socket;      /* "": none */
+    char *unix_socket_mode; /* in octal digits */
     int64_t max_request_body_size;
     int64_t body_timeout_ms;
     struct http_tls_options tls;
-};
-
-struct http_api_options {
-    char *key; /* "": nobody may call the API */
-    bool insecure;
+    struct access_log_options access_log;
 };
 
 struct websocket_server_options {
@@ -97,7 +99,6 @@ struct server_options {
 };
 
 extern const struct config_shape http_server_options_shape;
-extern const struct config_shape http_api_options_shape;
 extern const struct config_shape websocket_options_shape;
 extern const struct config_shape uni_websocket_options_shape;
 extern const struct config_shape http_stream_options_shape;

@@ -99,9 +99,9 @@ static void transport_close(void *conn, const struct disconnect *why)
     }
 }
 
-#define TRANSPORT(name_, format_, pongs_)                                                          \
+#define TRANSPORT(kind_, name_, format_, pongs_)                                                   \
     {                                                                                              \
-        .name = name_, .format = format_, .pongs = pongs_, .send = transport_send,                 \
+        .kind = kind_, .name = name_, .format = format_, .pongs = pongs_, .send = transport_send,                 \
         .can_send = can_send, .close = transport_close                                             \
     }
 
@@ -131,13 +131,13 @@ struct endpoint {
 };
 
 static const struct endpoint endpoints[N_STREAM_KINDS] = {
-    [STREAM_HTTP] = {TRANSPORT("http_stream", &centrifuge_http_stream_format, true), LINES,
+    [STREAM_HTTP] = {TRANSPORT(TRANSPORT_HTTP_STREAM, "http_stream", &centrifuge_http_stream_format, true), LINES,
                      .is_unidirectional = false},
-    [STREAM_SSE] = {TRANSPORT("sse", &centrifuge_sse_format, true), EVENTS,
+    [STREAM_SSE] = {TRANSPORT(TRANSPORT_SSE, "sse", &centrifuge_sse_format, true), EVENTS,
                     .is_unidirectional = false},
-    [STREAM_UNI_HTTP] = {TRANSPORT("uni_http_stream", &centrifuge_uni_http_stream_format, false),
+    [STREAM_UNI_HTTP] = {TRANSPORT(TRANSPORT_UNI_HTTP_STREAM, "uni_http_stream", &centrifuge_uni_http_stream_format, false),
                          LINES, .is_unidirectional = true},
-    [STREAM_UNI_SSE] = {TRANSPORT("uni_sse", &centrifuge_uni_sse_format, false), EVENTS,
+    [STREAM_UNI_SSE] = {TRANSPORT(TRANSPORT_UNI_SSE, "uni_sse", &centrifuge_uni_sse_format, false), EVENTS,
                         .is_unidirectional = true},
 };
 
@@ -240,7 +240,7 @@ static const char stream_headers[] =
 
 /* At once: proxies and browsers tell their side that the stream is open when they have it. */
 static void write_head(struct stream *s, const struct endpoint *endpoint,
-                       const struct http_request *request)
+                       struct http_request *request)
 {
     struct http_reply reply = {
         .status = 200, .content_type = endpoint->content_type, .headers = stream_headers};
@@ -257,7 +257,7 @@ static void write_head(struct stream *s, const struct endpoint *endpoint,
 /* NULL: no more connections at the moment. */
 static struct stream *open_stream(struct streams *streams, const struct endpoint *endpoint,
                                   const struct client_transport *transport,
-                                  const struct http_request *request)
+                                  struct http_request *request)
 {
     struct lws *wsi = http_request_connection(request);
     struct stream *s = NULL;
@@ -321,7 +321,7 @@ void streams_init(struct streams *streams, struct hub *hub, size_t waiting_max_b
     }
     feed_events_init(&streams->feed_events, hub);
     streams->feed_transport =
-        (struct client_transport)TRANSPORT("feed_events", &streams->feed_events.format, false);
+        (struct client_transport)TRANSPORT(TRANSPORT_FEED_EVENTS, "feed_events", &streams->feed_events.format, false);
 }
 
 static bool takes(const struct endpoint *endpoint, enum http_method method)

@@ -13,11 +13,24 @@ struct tls_problem {
     char expected[256]; /* as a noun, with the system's or OpenSSL's words */
 };
 
+/* A certificate, its key, and the certificates that lead to its authority. */
+struct tls_identity;
+
+/* Blocks: reads both files. STATUS_INVALID: ret_problem is filled. */
+enum status tls_identity_load(const struct http_tls_options *options,
+                              struct tls_identity **ret_identity,
+                              struct tls_problem *ret_problem) MUST_CHECK;
+/* Whoever was shown it keeps what it needs. Accepts NULL. */
+void tls_identity_destroy(struct tls_identity *identity);
+/* One line of the log: whose certificate, and until when. */
+void tls_identity_log(const struct tls_identity *identity, const char *event);
+
 /* Looks at the files, as a start would. STATUS_INVALID: ret_problem is filled. */
 enum status tls_check_files(const struct http_tls_options *options,
                             struct tls_problem *ret_problem) MUST_CHECK;
-/* context: an SSL_CTX. STATUS_INVALID: as above. */
-enum status tls_set_up(void *context, const struct http_tls_options *options,
+/* context: an SSL_CTX. Every handshake shows what stands in *identity then: not NULL, and there as
+ * long as the context. STATUS_INVALID: ret_problem is filled. */
+enum status tls_set_up(void *context, struct tls_identity *const *identity,
                        struct tls_problem *ret_problem) MUST_CHECK;
 
 #endif

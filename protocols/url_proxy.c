@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "hub/trace.h"
 #include "protocols/api_reply.h"
 #include "protocols/client_head.h"
 #include "upstreams/fetch.h"
@@ -292,17 +293,26 @@ static enum status start_fetch(struct passing *p)
     buf_init(&line, CONDITION_MAX_BYTES);
     buf_literal(&line, "If-None-Match: ");
     buf_append(&line, tag);
+    struct trace trace;
+    char trace_text[TRACE_LINES_SIZE];
+    struct str headers[3];
+    size_t n_headers = 0;
+    (void)trace_read(http_request_header(p->request, HTTP_HEADER_TRACEPARENT),
+                     http_request_header(p->request, HTTP_HEADER_TRACESTATE), &trace);
     enum status status = STATUS_NO_MEMORY;
     if (url && !buf_failed(&line)) {
-        struct str header = buf_str(&line);
+        n_headers = trace_lines(&trace, trace_text, headers);
+        if (tag.len > 0) {
+            headers[n_headers++] = buf_str(&line);
+        }
         struct fetch_spec spec = {
             .url = url,
             .timeout_ms = options->max_duration_ms,
             .connect_timeout_ms = options->connect_timeout_ms,
             .max_bytes = (size_t)options->buffer_size,
             .method = http_request_method(p->request) == HTTP_HEAD ? FETCH_HEAD : FETCH_GET,
-            .headers = &header,
-            .n_headers = tag.len > 0 ? 1 : 0,
+            .headers = headers,
+            .n_headers = n_headers,
             .max_redirects = MAX_REDIRECTS,
             .on_data = on_data,
         };
@@ -345,7 +355,7 @@ static void checked(void *arg, enum status status, int64_t expires_at)
     }
     if (status != STATUS_OK) {
         p->state = PASSING_ASKING; /* the check is over */
-        access_refuse(p->request, status);
+        access_refuse(p->request, (enum feed_access)p->proxy->options->access, status);
         finish(p, URL_PROXY_UNAUTHORIZED);
         return;
     }
@@ -417,7 +427,8 @@ static void start(struct url_proxy *proxy, struct http_request *request)
     proxy->stats.n_active++;
     struct http_source source = {.may_write = may_write, .gone = client_gone, .arg = p};
     http_watch(request, &source);
-    struct access_question question = {.access = (enum feed_access)proxy->options->access};
+    struct access_question question = {.access = (enum feed_access)proxy->options->access,
+                                       .method = API_URL_PROXY};
     if (access_check(proxy->access, &question, request, checked, p) != STATUS_OK) {
         p->state = PASSING_ASKING; /* there is no check */
         refuse(p, URL_PROXY_FAILED, 500, STATUS_NO_MEMORY, "");

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "hub/frame.h"
+#include "protocols/access_log.h"
 #include "protocols/centrifuge_commands.h"
 #include "protocols/centrifuge_pushes.h"
 #include "protocols/centrifuge_uni.h"
@@ -146,20 +147,20 @@ static void transport_close(void *conn, const struct disconnect *why)
     }
 }
 
-#define TRANSPORT(name_, format_, pongs_, ping_)                                                   \
+#define TRANSPORT(kind_, name_, format_, pongs_, ping_)                                            \
     {                                                                                              \
-        .name = name_, .format = &(format_), .pongs = pongs_, .send = transport_send,              \
+        .kind = kind_, .name = name_, .format = &(format_), .pongs = pongs_, .send = transport_send,              \
         .can_send = can_send, .ping = ping_, .close = transport_close                              \
     }
 
 static const struct client_transport both_ways =
-    TRANSPORT("websocket", centrifuge_websocket_format, true, NULL);
+    TRANSPORT(TRANSPORT_WEBSOCKET, "websocket", centrifuge_websocket_format, true, NULL);
 static const struct client_transport both_ways_natively =
-    TRANSPORT("websocket", centrifuge_websocket_format, true, transport_ping);
+    TRANSPORT(TRANSPORT_WEBSOCKET, "websocket", centrifuge_websocket_format, true, transport_ping);
 static const struct client_transport uni =
-    TRANSPORT("uni_websocket", centrifuge_uni_websocket_format, false, NULL);
+    TRANSPORT(TRANSPORT_UNI_WEBSOCKET, "uni_websocket", centrifuge_uni_websocket_format, false, NULL);
 static const struct client_transport uni_joined =
-    TRANSPORT("uni_websocket", centrifuge_uni_websocket_joined_format, false, NULL);
+    TRANSPORT(TRANSPORT_UNI_WEBSOCKET, "uni_websocket", centrifuge_uni_websocket_joined_format, false, NULL);
 
 static const struct client_transport *choose_transport(const struct websocket_options *options,
                                                        const struct client_head *head)
@@ -173,13 +174,14 @@ static const struct client_transport *choose_transport(const struct websocket_op
 
 /* --- handshake --- */
 
+/* The status, or -1: the connection is dead. */
 static int refuse(struct lws *wsi, int status, const char *text, const char *headers)
 {
     struct http_reply reply = {.status = status,
                                .content_type = "text/plain; charset=utf-8",
                                .headers = headers,
                                .body = str_of(text)};
-    return http_refuse_upgrade(wsi, &reply) ? 1 : -1;
+    return http_refuse_upgrade(wsi, &reply) ? status : -1;
 }
 
 static int check_admission(const struct websocket_options *options, struct lws *wsi,
@@ -243,7 +245,26 @@ static struct handshake read_handshake(struct lws *wsi, struct headers *texts)
     };
 }
 
-int websocket_on_upgrade(const struct websocket_options *endpoints, struct lws *wsi)
+static void log_upgrade(const struct websocket_options *options, struct lws *wsi, int status)
+{
+    char bytes[HEADERS_MAX_BYTES];
+    struct headers texts = {.bytes = bytes, .size = sizeof(bytes)};
+    if (!options->access_log->enabled) {
+        return;
+    }
+    access_log_write(options->access_log,
+                     &(struct access_log_entry){
+                         .method = "GET",
+                         .path = headers_copy(&texts, wsi, WSI_TOKEN_GET_URI),
+                         .status = status,
+                         .n_bytes = -1,
+                         .wsi = wsi,
+                         .forwarded_for = headers_copy(&texts, wsi, WSI_TOKEN_X_FORWARDED_FOR),
+                     });
+}
+
+/* 0: it may become a WebSocket; else as refuse(). */
+static int check_upgrade(const struct websocket_options *endpoints, struct lws *wsi)
 {
     /* Without this header the upgrade is a leftover of a request that libwebsockets has already
      * answered, and `in` points to freed memory: CVE-2025-11677. */
@@ -271,6 +292,15 @@ int websocket_on_upgrade(const struct websocket_options *endpoints, struct lws *
     }
     int result = check_framing(wsi);
     return result != 0 ? result : check_admission(endpoint, wsi, origin);
+}
+
+int websocket_on_upgrade(const struct websocket_options *endpoints, struct lws *wsi)
+{
+    int result = check_upgrade(endpoints, wsi);
+    if (result >= 0) {
+        log_upgrade(&endpoints[WEBSOCKET_BOTH_WAYS], wsi, result > 0 ? result : 101);
+    }
+    return result > 0 ? 1 : result;
 }
 
 /* --- life --- */

@@ -15,9 +15,12 @@ enum websocket_kind {
 };
 
 /* One endpoint. */
+struct access_log_options;
+
 struct websocket_options {
     struct loop *loop;
     struct hub *hub;
+    const struct access_log_options *access_log;
     bool is_open;
     const char *path; /* "/connection/websocket" */
     size_t message_size_limit;

@@ -105,7 +105,12 @@ static void wrong_types_are_named(void **state)
     begin(&p, "{\"n\":1.5,\"s\":\"1\",\"null\":null,\"map\":{\"a\":\"b\",\"c\":1},\"list\":[]}");
     assert_false(api_text(&p, "n", &text));
     assert_string_equal(p.wrong, "n: expected a string");
-    assert_false(api_text(&p, "null", &text));
+    assert_true(api_text(&p, "null", &text)); /* as if it were absent */
+    assert_int_equal(text.len, 0);
+    assert_true(api_object(&p, "null", &text));
+    assert_int_equal(text.len, 0);
+    assert_true(api_i64(&p, "null", &whole));
+    assert_int_equal(whole, 0);
     assert_false(api_bool(&p, "s", &truth));
     assert_string_equal(p.wrong, "s: expected true or false");
     assert_false(api_i64(&p, "n", &whole));

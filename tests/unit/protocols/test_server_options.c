@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The section http_server.tls: its defaults, the environment, and files that are looked at only
  * when they will be used. Good pairs and everything that is spoken are in e2e/tls.test.mjs. Then
- * the endpoints: defaults, and which paths they may have beside each other. */
+ * the other listeners, and the endpoints: defaults, and which paths they may have beside each
+ * other. */
 #include "protocols/server_options.h"
 
 #include <setjmp.h>
@@ -109,6 +110,67 @@ static void the_environment_overrides(void **state)
     unsetenv("BELFRY_TLS_CERT_PEM_FILE");
 }
 
+/* --- listeners --- */
+
+static void there_is_one_port_by_default(void **state)
+{
+    (void)state;
+    struct http_server_options options;
+    assert_null(read_section("{}", &options));
+    assert_int_equal(options.internal_port, 0);
+    assert_string_equal(options.internal_address, "");
+    assert_string_equal(options.unix_socket, "");
+    assert_string_equal(options.unix_socket_mode, "0660");
+    config_release(&http_server_options_shape, &options);
+    assert_null(read_section("{\"port\": 0, \"internal_port\": 0}", &options));
+    config_release(&http_server_options_shape, &options);
+}
+
+static void listeners_are_checked(void **state)
+{
+    (void)state;
+    check_refused("{\"internal_port\": 8000}",
+                  "internal_port: 8000 is not another port than http_server.port");
+    check_refused("{\"internal_port\": 65536}",
+                  "internal_port: 65536 is not a TCP port from 1 to 65535, or 0 for none");
+    check_refused(
+        "{\"internal_address\": \"localhost\"}",
+        "internal_address: \"localhost\" is not an IPv4 or IPv6 address, or \"\" for that "
+        "of http_server.address");
+    static const char *const modes[] = {"660", "0880", "00660", "", "u+rw", "1777"};
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        char text[64];
+        char expected[128];
+        snprintf(text, sizeof(text), "{\"unix_socket_mode\": \"%s\"}", modes[i]);
+        snprintf(expected, sizeof(expected),
+                 "unix_socket_mode: \"%s\" is not a mode in four octal digits, such as \"0660\"",
+                 modes[i]);
+        check_refused(text, expected);
+    }
+}
+
+static void the_path_of_a_socket_has_an_end(void **state)
+{
+    (void)state;
+    char name[109];
+    char text[200];
+    struct http_server_options options;
+    memset(name, 'a', sizeof(name));
+    name[107] = '\0';
+    snprintf(text, sizeof(text), "{\"unix_socket\": \"%s\"}", name);
+    assert_null(read_section(text, &options));
+    assert_string_equal(options.unix_socket, name);
+    config_release(&http_server_options_shape, &options);
+    name[107] = 'a';
+    name[108] = '\0';
+    snprintf(text, sizeof(text), "{\"unix_socket\": \"%s\"}", name);
+    char *error = read_section(text, &options);
+    assert_non_null(error);
+    assert_non_null(strstr(error, "is not the path of a Unix socket, of at most 107 bytes"));
+    free(error);
+    config_release(&http_server_options_shape, &options);
+}
+
 /* --- endpoints --- */
 
 static void check_stream(const struct config_shape *shape, const char *path)
@@ -135,9 +197,9 @@ static void streams_are_off_by_default(void **state)
 static void a_path_must_be_one_and_free(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"",         "/",        "sse",     "/api",
-                                        "/api/sse", "/a?b=c",   "/a b",    "/demo/x",
-                                        "/feeds/x", "/hooks/x", "/health", "/#"};
+    static const char *const wrong[] = {"",        "/",      "sse",     "/api",     "/api/sse",
+                                        "/a?b=c",  "/a b",   "/demo/x", "/feeds/x", "/hooks/x",
+                                        "/health", "/ready", "/#"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         char text[100];
         snprintf(text, sizeof(text), "{\"handler_prefix\": \"%s\"}", wrong[i]);
@@ -274,6 +336,9 @@ int main(void)
         cmocka_unit_test(files_are_opened),
         cmocka_unit_test(a_long_name_leaves_the_reason),
         cmocka_unit_test(the_environment_overrides),
+        cmocka_unit_test(there_is_one_port_by_default),
+        cmocka_unit_test(listeners_are_checked),
+        cmocka_unit_test(the_path_of_a_socket_has_an_end),
         cmocka_unit_test(streams_are_off_by_default),
         cmocka_unit_test(a_path_must_be_one_and_free),
         cmocka_unit_test(open_endpoints_have_different_paths),
