@@ -10,8 +10,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/notify.h"
 #include "hub/hub.h"
 #include "protocols/server.h"
+#include "reload.h"
 #include "settings.h"
 #include "storage/storage.h"
 #include "tools/command.h"
@@ -25,9 +27,13 @@
 /* How many clients are sent away in one turn of the loop. */
 #define SEND_AWAY_PER_TURN 500
 #define SHUTDOWN_TURN_MS   5
+/* Behind shutdown.timeout: what has been accepted is committed, however long that takes the disk.
+ */
+#define EXTRA_TIME_MS 60000
 
 enum shutdown_state {
     SHUTDOWN_NOT_BEGUN,
+    SHUTDOWN_DRAINING, /* all goes on, but for new clients */
     SHUTDOWN_SENDING_AWAY,
     SHUTDOWN_EMPTYING,
     SHUTDOWN_CLOSING_STORAGE,
@@ -35,7 +41,8 @@ enum shutdown_state {
 };
 
 struct program {
-    struct settings settings;
+    const char *config; /* the file */
+    struct settings *settings;
     struct loop *loop;
     struct deadlines *deadlines;
     struct storage *storage;
@@ -45,6 +52,7 @@ struct program {
     struct address_guard *guard;
     struct hub *hub;
     struct server *server;
+    struct notify *notify;
     uv_signal_t signals[3];
     uv_timer_t shutdown_timer;
     enum shutdown_state state;
@@ -65,6 +73,7 @@ static void on_storage_closed(void *arg)
 
 static void close_handles(struct program *p)
 {
+    notify_destroy(p->notify);
     uv_close((uv_handle_t *)&p->shutdown_timer, NULL);
     for (size_t i = 0; i < sizeof(p->signals) / sizeof(p->signals[0]); i++) {
         uv_close((uv_handle_t *)&p->signals[i], NULL);
@@ -81,12 +90,27 @@ static bool is_idle(const struct program *p)
     return hub_is_idle(p->hub) && server_is_idle(p->server);
 }
 
+static void stop_accepting(struct program *p)
+{
+    p->state = SHUTDOWN_SENDING_AWAY;
+    p->shutdown_deadline_ms = clock_monotonic_ms() + p->settings->shutdown.timeout_ms;
+    hub_stop(p->hub);
+    server_stop_listening(p->server);
+    hub_hurry(p->hub);
+}
+
 /* Everything accepted is committed and answered before the storage closes; the timer steps this
  * until it is done. */
 static void shutdown_step(struct program *p)
 {
     switch (p->state) {
     case SHUTDOWN_NOT_BEGUN: return;
+    case SHUTDOWN_DRAINING:
+        if (hub_n_to_drain(p->hub) > 0) {
+            return;
+        }
+        stop_accepting(p);
+        /* fall through */
     case SHUTDOWN_SENDING_AWAY:
         if (hub_send_clients_away(p->hub, SEND_AWAY_PER_TURN) > 0 && !is_overdue(p)) {
             return;
@@ -131,27 +155,18 @@ static void on_shutdown_timer(uv_timer_t *timer)
 
 static void begin_shutdown(struct program *p)
 {
+    const struct drain_request drain = {
+        .duration_ms = p->settings->shutdown.drain_ms, .percent = 100, .is_final = true};
+    size_t n_clients;
     log_info("main", "shutting_down");
-    p->state = SHUTDOWN_SENDING_AWAY;
-    p->shutdown_deadline_ms = clock_monotonic_ms() + p->settings.shutdown.timeout_ms;
-    hub_stop(p->hub);
-    server_stop_listening(p->server);
-    hub_hurry(p->hub);
+    notify_stopping(p->notify,
+                    drain.duration_ms + p->settings->shutdown.timeout_ms + EXTRA_TIME_MS);
+    if (drain.duration_ms > 0 && hub_drain(p->hub, &drain, &n_clients) == STATUS_OK) {
+        p->state = SHUTDOWN_DRAINING;
+    } else {
+        stop_accepting(p);
+    }
     uv_timer_start(&p->shutdown_timer, on_shutdown_timer, 0, SHUTDOWN_TURN_MS);
-}
-
-static void on_signal(uv_signal_t *handle, int number)
-{
-    struct program *p = handle->data;
-    if (number == SIGHUP) {
-        log_warn("main", "not_reloaded", log_s("expected", "a restart for a new configuration"));
-        return;
-    }
-    if (p->state != SHUTDOWN_NOT_BEGUN) {
-        log_warn("main", "ended_by_second_signal", log_i("signal", number));
-        _exit(128 + number);
-    }
-    begin_shutdown(p);
 }
 
 /* --- coming up --- */
@@ -181,7 +196,7 @@ static bool has_https_feed(const struct settings *settings)
  * guarded requests never go over connections that were made without a guard. */
 static enum status open_pools(struct program *p)
 {
-    const struct upstreams_options *upstreams = &p->settings.upstreams;
+    const struct upstreams_options *upstreams = &p->settings->upstreams;
     struct fetch_pool_options options = {
         .loop = p->loop,
         .max_concurrent = upstreams->max_concurrent,
@@ -189,7 +204,7 @@ static enum status open_pools(struct program *p)
         .max_waiting = upstreams->max_waiting,
         .user_agent = "Belfry/" BELFRY_VERSION,
         .uses_libcurl_only = !upstreams->direct,
-        .needs_tls = has_https_feed(&p->settings),
+        .needs_tls = has_https_feed(p->settings),
     };
     enum status status = fetch_pool_create(&options, &p->fetch_pool);
     p->guard = address_guard_create(&upstreams->allow_hosts);
@@ -209,7 +224,7 @@ static enum status open_pools(struct program *p)
 
 static enum status open_parts(struct program *p)
 {
-    const struct settings *settings = &p->settings;
+    const struct settings *settings = p->settings;
     enum status status = loop_create(&p->loop);
     if (status == STATUS_OK) {
         status = deadlines_create(p->loop, DEADLINE_TICK_MS, DEADLINE_SLOTS, &p->deadlines);
@@ -228,9 +243,8 @@ static enum status open_parts(struct program *p)
     return status == STATUS_OK ? open_pools(p) : status;
 }
 
-static enum status open_hub(struct program *p)
+static struct hub_options hub_options_of(const struct program *p)
 {
-    const struct settings *settings = &p->settings;
     struct hub_options options = {
         .loop = p->loop,
         .deadlines = p->deadlines,
@@ -239,35 +253,32 @@ static enum status open_hub(struct program *p)
         .guarded_pool = p->guarded_pool,
         .guard = p->guard,
         .backend_pool = p->backend_pool,
-        .client = &settings->client,
-        .channel = &settings->channel,
-        .feeds = &settings->feeds,
-        .upstreams = &settings->upstreams,
-        .rpc = &settings->rpc,
-        .proxies = &settings->proxies,
-        .webhooks = &settings->webhooks,
         .version = BELFRY_VERSION,
     };
+    reload_set_hub_options(&options, p->settings);
+    return options;
+}
+
+/* What "systemctl status" shows. */
+static void describe(void *arg, char *ret_text, size_t size)
+{
+    const struct program *p = arg;
+    (void)snprintf(ret_text, size, "%zu connections%s", server_n_connections(p->server),
+                   p->state == SHUTDOWN_NOT_BEGUN ? "" : ", ending");
+}
+
+static enum status open_hub(struct program *p)
+{
+    struct hub_options options = hub_options_of(p);
     enum status status = hub_create(&options, &p->hub);
     if (status == STATUS_OK) {
-        status =
-            server_create(p->loop, p->deadlines, p->hub, p->storage, &settings->server, &p->server);
+        status = server_create(p->loop, p->deadlines, p->hub, p->storage, &p->settings->server,
+                               &p->server);
     }
     return status;
 }
 
-static void watch_signals(struct program *p)
-{
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-    uv_loop_t *uv = loop_uv(p->loop);
-    uv_timer_init(uv, &p->shutdown_timer);
-    p->shutdown_timer.data = p;
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        uv_signal_init(uv, &p->signals[i]);
-        p->signals[i].data = p;
-        uv_signal_start(&p->signals[i], on_signal, numbers[i]);
-    }
-}
+/* --- another configuration --- */
 
 static void warn_of_open_doors(const struct settings *settings)
 {
@@ -283,6 +294,52 @@ static void warn_of_open_doors(const struct settings *settings)
     }
 }
 
+static void reload(struct program *p)
+{
+    const struct reload reload = {
+        .path = p->config,
+        .settings = &p->settings,
+        .hub = p->hub,
+        .hub_options = hub_options_of(p),
+        .server = p->server,
+        .guard = p->guard,
+    };
+    if (p->state != SHUTDOWN_NOT_BEGUN) {
+        log_warn("reload", "not_reloaded", log_s("meaning", "the program ends"));
+        return;
+    }
+    notify_reloading(p->notify);
+    reload_configuration(&reload);
+    notify_ready(p->notify);
+    warn_of_open_doors(p->settings);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct program *p = handle->data;
+    if (number == SIGHUP) {
+        reload(p);
+    } else if (p->state != SHUTDOWN_NOT_BEGUN) {
+        log_warn("main", "ended_by_second_signal", log_i("signal", number));
+        _exit(128 + number);
+    } else {
+        begin_shutdown(p);
+    }
+}
+
+static void watch_signals(struct program *p)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    uv_loop_t *uv = loop_uv(p->loop);
+    uv_timer_init(uv, &p->shutdown_timer);
+    p->shutdown_timer.data = p;
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        uv_signal_init(uv, &p->signals[i]);
+        p->signals[i].data = p;
+        uv_signal_start(&p->signals[i], on_signal, numbers[i]);
+    }
+}
+
 /* What the requests under way need is freed and asked for again with every group of them. By
  * default glibc gives back all beyond 128 KB at once: tens of thousands of page faults a second in
  * a hub that is published to. */
@@ -295,20 +352,25 @@ static void keep_some_memory(void)
 static int serve(struct program *p)
 {
     keep_some_memory();
-    log_set_level((enum log_level)p->settings.log.level);
+    log_set_level((enum log_level)p->settings->log.level);
+    log_set_format((enum log_format)p->settings->log.format);
     umask(027); /* what clients were sent is not for everybody on the machine */
-    warn_of_open_doors(&p->settings);
+    warn_of_open_doors(p->settings);
     enum status status = open_parts(p);
     if (status == STATUS_OK) {
         status = open_hub(p);
+    }
+    if (status == STATUS_OK) {
+        status = notify_create(p->loop, describe, p, &p->notify);
     }
     if (status != STATUS_OK) {
         log_error("main", "not_started", log_s("why", status_name(status)));
         return 1; /* the process ends: the system takes back what had been opened */
     }
     watch_signals(p);
-    log_info("server", "listening", log_s("address", p->settings.server.http_server.address),
+    log_info("server", "listening", log_s("address", p->settings->server.http_server.address),
              log_i("port", server_port(p->server)), log_s("version", BELFRY_VERSION));
+    notify_ready(p->notify);
     loop_run(p->loop);
     server_destroy(p->server);
     loop_destroy(p->loop);
@@ -330,8 +392,13 @@ static int run_serve(int argc, char **argv)
     if (!command_read(options, 1, argc, argv, &code)) {
         return code;
     }
-    code = settings_load(config, &program.settings) ? serve(&program) : 1;
-    settings_release(&program.settings);
+    program.config = config;
+    program.settings = settings_open(config, settings_print_error, NULL);
+    if (!program.settings) {
+        return 1;
+    }
+    code = serve(&program);
+    lifetime_release(&program.settings->lifetime);
     return code;
 }
 
@@ -348,6 +415,13 @@ static int run_version(int argc, char **argv)
 static const struct command commands[] = {
     {"serve", "run the hub (where no command is named)", run_serve},
     {"checkconfig", "say all that is wrong with a configuration", tools_checkconfig},
+    {"configschema", "print the JSON Schema of configurations", tools_configschema},
+    {"defaultconfig", "print all keys with their defaults", tools_defaultconfig},
+    {"genconfig", "write a configuration to start from", tools_genconfig},
+    {"gentoken", "make a connection token", tools_gentoken},
+    {"gensubtoken", "make a subscription token", tools_gensubtoken},
+    {"checktoken", "say whether a connection token is good", tools_checktoken},
+    {"checksubtoken", "say whether a subscription token is good", tools_checksubtoken},
     {"checkdb", "say all that is wrong with the database", tools_checkdb},
     {"backup", "copy the database, also of a running hub", tools_backup},
     {"version", "print the version", run_version},
@@ -368,7 +442,8 @@ static void print_usage(FILE *to)
     fputs("\n"
           "\"belfry COMMAND --help\" names its options. Scalar keys of the configuration can be\n"
           "overridden by environment variables: http_server.port by BELFRY_HTTP_SERVER_PORT.\n"
-          "SIGTERM and SIGINT end the hub in an orderly way, a second one at once.\n",
+          "SIGTERM and SIGINT end the hub in an orderly way, a second one at once; SIGHUP lets it\n"
+          "read its configuration again.\n",
           to);
 }
 

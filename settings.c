@@ -19,6 +19,7 @@
                                              .check = check_}
 
 static const char *const log_levels[] = {"trace", "debug", "info", "warn", "error", "none", NULL};
+static const char *const log_formats[] = {"text", "json", NULL};
 static const struct config_field log_fields[] = {
     {.key = "level",
      .type = CONFIG_CHOICE,
@@ -26,6 +27,12 @@ static const struct config_field log_fields[] = {
      .fallback = "info",
      .choices = log_levels,
      .doc = "The least important events that are logged."},
+    {.key = "format",
+     .type = CONFIG_CHOICE,
+     .offset = offsetof(struct log_options, format),
+     .fallback = "text",
+     .choices = log_formats,
+     .doc = "text: lines for people; json: an object per line."},
 };
 SHAPE(log_shape, log_options, log_fields, NULL);
 
@@ -85,11 +92,19 @@ static const struct config_field shutdown_fields[] = {
      .fallback = "30s",
      .min = 100,
      .max = 3600000,
-     .doc = "For an orderly end; after it the rest is cut."},
+     .doc = "For an orderly end, behind the drain; after it the rest is cut."},
+    {.key = "drain",
+     .type = CONFIG_DURATION,
+     .offset = offsetof(struct shutdown_options, drain_ms),
+     .fallback = "0s",
+     .min = 0,
+     .max = 3600000,
+     .doc = "Before that, clients are sent away one by one over this time; 0: all at once."},
 };
 SHAPE(shutdown_shape, shutdown_options, shutdown_fields, NULL);
 
-/* The channel of a feed with no value filled in: enough to know its namespace. */
+/* The channel of a feed with something in place of its values: enough to know its namespace. What a
+ * channel_regex says of the whole name, the values decide, when they are there. */
 static enum status check_feed_channel(const struct settings *settings,
                                       const struct feed_options *feed)
 {
@@ -98,13 +113,15 @@ static enum status check_feed_channel(const struct settings *settings,
     struct str rest = str_of(feed->channel);
     struct str piece;
     bool is_name;
+    bool has_names = false;
     while (channel_template_next(&rest, &piece, &is_name)) {
         buf_append(&name, is_name ? STR("x") : piece);
+        has_names = has_names || is_name;
     }
     const struct namespace_options *ns;
     enum status status = namespace_find(&settings->channel, buf_str(&name), &ns);
     buf_release(&name);
-    return status;
+    return has_names && status == STATUS_INVALID ? STATUS_OK : status;
 }
 
 /* Nothing is wrong with the list itself, nor with the names in it. */
@@ -321,9 +338,17 @@ static void check_settings(struct config_reader *reader, void *object)
         .shape = &(shape_), .doc = doc_                                                            \
     }
 
+/* A section that SIGHUP reads again; exceptions are marked where they are. */
+#define LIVE_SECTION(key_, member, shape_, doc_)                                                   \
+    {                                                                                              \
+        .key = key_, .type = CONFIG_OBJECT, .offset = offsetof(struct settings, member),           \
+        .shape = &(shape_), .change = CONFIG_CHANGE_ON_RELOAD, .doc = doc_                         \
+    }
+
 static const struct config_field settings_fields[] = {
     SECTION("http_server", server.http_server, http_server_options_shape, "Where to listen."),
-    SECTION("http_api", server.http_api, http_api_options_shape, "Who may call the server API."),
+    LIVE_SECTION("http_api", server.http_api, http_api_options_shape,
+                 "Who may call the server API."),
     SECTION("websocket", server.websocket, websocket_options_shape, "The WebSocket endpoint."),
     SECTION("http_stream", server.http_stream, http_stream_options_shape,
             "The HTTP streaming endpoint."),
@@ -338,58 +363,111 @@ static const struct config_field settings_fields[] = {
             "EventSource for clients that only receive."),
     SECTION("url_proxy", server.url_proxy, url_proxy_options_shape,
             "Passing on what upstreams answer."),
-    SECTION("health", server.health, health_options_shape, "GET /health."),
-    SECTION("prometheus", server.prometheus, prometheus_options_shape, "Figures for Prometheus."),
-    SECTION("demo", server.demo, demo_options_shape, "The demo page."),
-    SECTION("log", log, log_shape, "What is logged."),
-    SECTION("client", client, client_options_shape,
-            "Who may connect, and the limits of a connection."),
-    SECTION("channel", channel, channel_options_shape, "Channels and their namespaces."),
+    LIVE_SECTION("health", server.health, health_options_shape, "GET /health."),
+    LIVE_SECTION("prometheus", server.prometheus, prometheus_options_shape,
+                 "Figures for Prometheus."),
+    LIVE_SECTION("demo", server.demo, demo_options_shape, "The demo page."),
+    LIVE_SECTION("log", log, log_shape, "What is logged."),
+    LIVE_SECTION("client", client, client_options_shape,
+                 "Who may connect, and the limits of a connection."),
+    LIVE_SECTION("channel", channel, channel_options_shape, "Channels and their namespaces."),
     SECTION("storage", storage, storage_shape, "The database."),
-    SECTION("upstreams", upstreams, upstreams_options_shape, "Limits of requests to upstreams."),
+    LIVE_SECTION("upstreams", upstreams, upstreams_options_shape,
+                 "Limits of requests to upstreams."),
     {.key = "feeds",
      .type = CONFIG_LIST,
      .offset = offsetof(struct settings, feeds),
      .shape = &feed_options_shape,
+     .change = CONFIG_CHANGE_ON_RELOAD,
      .doc = "What is fetched, merged and published."},
-    SECTION("rpc", rpc, rpc_options_shape, "Whom clients' procedure calls go to."),
+    LIVE_SECTION("rpc", rpc, rpc_options_shape, "Whom clients' procedure calls go to."),
     {.key = "proxies",
      .type = CONFIG_LIST,
      .offset = offsetof(struct settings, proxies),
      .shape = &named_proxy_options_shape,
+     .change = CONFIG_CHANGE_ON_RELOAD,
      .doc = "Backends that namespaces name."},
     {.key = "webhooks",
      .type = CONFIG_LIST,
      .offset = offsetof(struct settings, webhooks),
      .shape = &webhook_options_shape,
      .doc = "Backends that are told what has happened."},
-    SECTION("shutdown", shutdown, shutdown_shape, "How the program ends."),
+    LIVE_SECTION("shutdown", shutdown, shutdown_shape, "How the program ends."),
+    {.key = "$schema",
+     .type = CONFIG_STRING,
+     .offset = offsetof(struct settings, schema),
+     .fallback = "",
+     .change = CONFIG_CHANGE_ON_RELOAD,
+     .doc = "Where editors find the schema of this file; the hub does not look at it."},
 };
-SHAPE(settings_shape, settings, settings_fields, check_settings);
+const struct config_shape settings_shape = {
+    .size = sizeof(struct settings),
+    .fields = settings_fields,
+    .n_fields = sizeof(settings_fields) / sizeof(settings_fields[0]),
+    .check = check_settings,
+};
 
-bool settings_load(const char *path, struct settings *settings)
+/* --- reading --- */
+
+static bool load(const char *path, struct settings *settings, settings_error_fn say, void *arg)
 {
     char *text = NULL;
     size_t len = 0;
     errno = 0;
     enum status status = config_load_file(path, &text, &len);
     if (status != STATUS_OK) {
-        fprintf(stderr, "%s: cannot be read (%s)\n", path,
-                errno != 0 ? strerror(errno) : status_name(status));
+        char words[160];
+        snprintf(words, sizeof(words), "cannot be read (%s)",
+                 errno != 0 ? strerror(errno) : status_name(status));
+        say(arg, path, words);
         *settings = (struct settings){0};
         return false;
     }
     struct config_errors errors;
     status = config_read((struct str){text, len}, &settings_shape, settings, &errors);
     for (size_t i = 0; i < errors.n_texts; i++) {
-        fprintf(stderr, "%s: %s\n", path, errors.texts[i]);
+        say(arg, path, errors.texts[i]);
     }
     config_errors_release(&errors);
     free(text);
     return status == STATUS_OK;
 }
 
+void settings_print_error(void *arg, const char *path, const char *text)
+{
+    (void)arg;
+    fprintf(stderr, "%s: %s\n", path, text);
+}
+
+bool settings_load(const char *path, struct settings *settings)
+{
+    return load(path, settings, settings_print_error, NULL);
+}
+
 void settings_release(struct settings *settings)
 {
     config_release(&settings_shape, settings);
+}
+
+static void end(struct lifetime *lifetime)
+{
+    struct settings *settings =
+        (struct settings *)(void *)((char *)lifetime - offsetof(struct settings, lifetime));
+    settings_release(settings);
+    free(settings);
+}
+
+struct settings *settings_open(const char *path, settings_error_fn say, void *arg)
+{
+    struct settings *settings = calloc(1, sizeof(*settings));
+    if (!settings) {
+        say(arg, path, status_name(STATUS_NO_MEMORY));
+        return NULL;
+    }
+    bool is_good = load(path, settings, say, arg);
+    lifetime_begin(&settings->lifetime, end);
+    if (!is_good) {
+        lifetime_release(&settings->lifetime);
+    }
+    return is_good ? settings : NULL;
 }
