@@ -39,7 +39,7 @@ home() {
         *" ${file%%/*} "*) ;;
         *) offend "$file: <$header> is at home in: $*" ;;
         esac
-    done < <(grep -rlE "^#include <$header" --include='*.[ch]' base storage upstreams hub protocols tools main.c settings.c settings.h)
+    done < <(grep -rlE "^#include <$header" --include='*.[ch]' base storage upstreams hub protocols tools main.c reload.c reload.h settings.c settings.h)
 }
 home libwebsockets protocols
 home curl/ upstreams
@@ -51,11 +51,11 @@ home openssl/ upstreams hub protocols
 while IFS= read -r line; do
     offend "$line: unbounded or unchecked"
 done < <(grep -rnE '\b(strcpy|strcat|sprintf|vsprintf|strtok|atoi|atol|gets)\(' --include='*.[ch]' \
-    base storage upstreams hub protocols tests/upstream tests/bench tools main.c settings.c)
+    base storage upstreams hub protocols tests/upstream tests/bench tools main.c reload.c settings.c)
 
 while IFS= read -r line; do
     offend "$line"
-done < <(find base storage upstreams hub protocols tests/upstream tests/bench tools main.c settings.c -name '*.c' -print0 |
+done < <(find base storage upstreams hub protocols tests/upstream tests/bench tools main.c reload.c settings.c -name '*.c' -print0 |
     xargs -0 awk '
         FNR == 1 { name = "" }
         /^[A-Za-z_].*\(/ && !/;[ \t]*$/ { name = $0; sub(/\(.*/, "", name); sub(/.*[ *]/, "", name) }

@@ -300,12 +300,30 @@ describe('what is wrong with a call', { concurrency: true }, () => {
     assert.deepEqual(await client.error('subscribe', { channel: 'nowhere:1' }), { code: 102, message: 'unknown channel' }, 'a client learns nothing of it');
   });
 
+  test('null is taken for what is absent, as many libraries send it', async t => {
+    const hub = await startApiHub(t);
+    const nulls = (...names) => Object.fromEntries(names.map(name => [name, null]));
+    const publication = nulls('b64data', 'tags', 'skip_history', 'idempotency_key', 'delta', 'version', 'version_epoch', 'unknown');
+    const who = { user: 'u', ...nulls('client', 'session') };
+    for (const [method, params] of [
+      ['publish', { channel: 'log:1', data: 1, ...publication }], ['publish', { channel: 'log:1', ...publication, data: null, b64data: 'MQ==' }],
+      ['broadcast', { channels: ['log:1'], data: 1, ...publication }], ['history', { channel: 'log:1', ...nulls('limit', 'since', 'reverse') }],
+      ['history', { channel: 'log:1', since: nulls('offset', 'epoch') }], ['channels', nulls('pattern', 'limit', 'cursor')],
+      ['subscribe', { ...who, channel: 'log:1', ...nulls('info', 'b64info', 'data', 'b64data', 'recover_since', 'expire_at', 'override') }],
+      ['subscribe', { ...who, channel: 'log:1', recover_since: nulls('offset', 'epoch'), override: nulls('presence', 'force_recovery') }],
+      ['unsubscribe', { ...who, channel: null }], ['disconnect', { ...who, ...nulls('whitelist', 'disconnect') }],
+      ['refresh', { ...who, ...nulls('expired', 'expire_at', 'info') }],
+    ]) assert.ok(await hub.call(method, params), method);
+    const { publications } = await hub.call('history', { channel: 'log:1', limit: -1 });
+    assert.deepEqual(publications.map(({ data }) => data), [1, 1, 1]);
+  });
+
   const wrong = [
     ['publish', { data: 1 }, /^bad request/],
     ['publish', { channel: '', data: 1 }, /^bad request/],
     ['publish', { channel: 'log:1' }, /^bad request: data: expected/],
     ['publish', { channel: 1, data: 1 }, /channel: expected a string/],
-    ['publish', { channel: null, data: 1 }, /channel: expected a string/],
+    ['publish', { channel: null, data: 1 }, /channel: expected the name of a channel/],
     ['publish', { channel: ['log:1'], data: 1 }, /channel: expected a string/],
     ['publish', { channel: `log:${'x'.repeat(252)}`, data: 1 }, /^bad request/],
     ['publish', { channel: 'log:ä', data: 1 }, /^bad request/],
@@ -433,8 +451,8 @@ describe('methods and paths', { concurrency: true }, () => {
 
   test('404 for what is not there', async t => {
     const hub = await startApiHub(t);
-    for (const method of ['nothing', '', 'Info', 'info/', 'info/x', 'publish%2f..']) assert.equal((await hub.api(method)).status, 404, method);
-    for (const path of ['/', '/nothing', '/api', '/demo/refresh', '/index.html', '/healthy']) {
+    for (const method of ['nothing', '', 'Info', 'info/', 'info/x', '..%2fapix']) assert.equal((await hub.api(method)).status, 404, method);
+    for (const path of ['/', '/nothing', '/demo/refresh', '/index.html', '/healthy']) {
       assert.equal((await hub.request('GET', path)).status, 404, path);
     }
   });

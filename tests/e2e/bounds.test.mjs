@@ -120,14 +120,6 @@ test('an upgrade to HTTP/2 is told what is spoken here', async t => {
   assert.match(body, /HTTP\/1\.1/);
 });
 
-test('SIGHUP ends nothing, and says that nothing was reloaded', async t => {
-  const hub = await startHub(t, { config: { client: { insecure: true } } });
-  const session = await openSession(t, hub);
-  process.kill(hub.pid, 'SIGHUP');
-  await hub.waitForLine(line => line.includes('not_reloaded'));
-  await session.ok('subscribe', { channel: 'a' });
-});
-
 test('the API says which member is missing', async t => {
   const hub = await startHub(t, { config: { channel: { namespaces: [kept] } } });
   for (const [method, body] of [['publish', { chanel: 'kept:a', data: 1 }], ['history', {}], ['presence', { channel: '' }]]) {

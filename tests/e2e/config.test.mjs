@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-import { belfry, check, serveToEnd, temporaryFolder } from './lib/command.mjs';
+import { belfry, check as checkconfig, serveToEnd, temporaryFolder } from './lib/command.mjs';
+import { readDocumented, readSchema } from './lib/configuration.mjs';
 import { merged, startHub } from './lib/hub.mjs';
 import { openSession } from './lib/session.mjs';
 import { makeToken } from './lib/token.mjs';
@@ -21,6 +22,16 @@ const withFeed = more => ({ feeds: [{ ...feed, ...more }] });
 const withUrl = (url, params = { city: 'x' }) => withFeed({ params, upstreams: [{ ...upstream, url }] });
 const withNamespaces = (...namespaces) => ({ channel: { namespaces } });
 const history = { history_size: 5, history_ttl: '1h' };
+
+let schema; // read once
+
+/** What checkconfig says; what it accepts, the schema accepts, too. */
+async function check(t, config, options) {
+  const result = await checkconfig(t, config, options);
+  const { validate } = await (schema ??= readSchema());
+  if (result.code === 0 && typeof config === 'object') assert.ok(validate(config), JSON.stringify(validate.errors));
+  return result;
+}
 
 /** Fails unless checkconfig ends with 1 and says exactly this many things, each matching its pattern. */
 async function assertComplaints(t, config, patterns, options) {
@@ -115,6 +126,17 @@ describe('checkconfig', { concurrency: true }, () => {
     for (const [what, [config, pattern]] of Object.entries(complaints)) {
       await t.test(`of ${what}`, tt => assertComplaints(tt, config, [pattern]));
     }
+  });
+
+  test('the schema refuses what is wrong by type, name, range or choice', async () => {
+    const { validate } = await readSchema();
+    const names = ['an unknown key, with what was probably meant', 'an unknown key deep inside', 'an unknown key that is like no other', 'a key that is unknown only there',
+      'a number instead of a text', 'a text instead of a number', 'a fraction', 'a text instead of true', 'null', 'a list instead of an object', 'an object instead of a list',
+      'a text in a list of objects', 'a number in a list of texts', 'a port out of range', 'a number out of range', 'a duration without a unit', 'a duration that is a number',
+      'a choice there is none of', 'a durability there is none of', 'a namespace without a name', 'a feed without a channel', 'a ${ without an end'];
+    for (const name of names) assert.ok(!validate(complaints[name][0]), name);
+    const others = Object.keys(complaints).filter(name => !names.includes(name) && !validate(complaints[name][0]));
+    assert.deepEqual(others, [], 'and no others: these belong into the list');
   });
 
   test('says everything at once', async t => {
@@ -333,29 +355,12 @@ async function walkKnown(t, path, keys, found) {
 
 const pathText = path => path.reduce((text, step) => (step === 0 ? `${text}[]` : text ? `${text}.${step}` : step), '');
 
-/** The keys in the table of docs/configuration.md; a row that says "keys are those of" another has its keys. */
-async function readDocumented() {
-  const text = await readFile(fileURLToPath(new URL('../../docs/configuration.md', import.meta.url)), 'utf8');
-  const table = text.slice(text.indexOf('| key |'), text.indexOf('\n## '));
-  const rows = [...table.matchAll(/^\| `(.+?)` \| (.*?) \| (.*?) ?\| (.*) \|$/gm)].map(([, key, type, , doc]) => ({ key, doc, part: /^(object|list of objects)$/.test(type) }));
-  assert.equal(rows.length, table.trim().split('\n').length - 2, 'every line of the table is a row');
-  const own = rows.filter(row => !row.part).map(row => row.key);
-  const copies = rows.flatMap(({ key, doc }) => {
-    const [, from, without] = /keys are those of `([\w.[\]]+?)`(?: without `name`| with `name` instead of `(\w+)`)?/.exec(doc) ?? [];
-    const to = key === 'proxies' ? 'proxies[]' : key;
-    const left = doc.includes('without `name`') ? 'name' : without;
-    return from ? own.filter(name => name.startsWith(`${from}.`) && name !== `${from}.${left}`).map(name => to + name.slice(from.length)) : [];
-  });
-  assert.equal(new Set(own).size, own.length, 'no key has two rows');
-  return { leaves: new Set([...own, ...copies]), parts: rows.filter(row => row.part).map(row => row.key) };
-}
-
 test('docs/configuration.md lists every key, and no other', async t => {
   const { text } = await check(t, { xyzzy: 1 });
   const known = await walkKnown(t, [], text.trim().split('; known here: ')[1].split(', '), { leaves: new Set(), parts: new Set() });
   const documented = await readDocumented();
   assert.ok(known.leaves.size > 200 && known.leaves.has('feeds[].upstreams[].url'), [...known.leaves].join('\n'));
-  assert.deepEqual([...documented.leaves].sort(), [...known.leaves].sort());
+  assert.deepEqual([...documented.leaves.keys()].sort(), [...known.leaves].sort());
   assert.deepEqual(documented.parts.filter(part => !known.parts.has(part)), []);
 });
 

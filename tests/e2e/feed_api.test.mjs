@@ -51,6 +51,7 @@ describe('feed_refresh says of each upstream', { concurrency: true }, () => {
     const hub = await startFeedHub(t, feedOf({ one: `${upstream.url}/values/one`, never: `${upstream.url}/status/404` }));
     const { upstreams: { never } } = await refresh(hub);
     assert.deepEqual([never.outcome, never.failure, never.age_ms, never.status], ['http_error', 'http_error', null, 404]);
+    assert.equal(never.error, 'status 404, expected 200 to 299');
     await upstream.stop();
     const { upstreams: { one } } = await refresh(hub);
     assert.deepEqual([one.outcome, one.failure, one.status], ['stale', 'connect_error', 0]);
@@ -245,17 +246,31 @@ describe('feeds', { concurrency: true }, () => {
       good: `${upstream.url}/json`,
       bad: { url: await refusedUrl(t, upstream), breaker: { failures: 2, open: '5m' } },
       again: { url: `${upstream.url}/json?fail=1&fail_status=503`, retry: { attempts: 1, backoff: '1ms' } },
+      never: { url: `${upstream.url}/status/503`, retry: { attempts: 10, backoff: '1ms', max_backoff: '1ms', budget: 0 }, breaker: { failures: 0 } },
     }));
     for (let i = 0; i < 3; i += 1) await refresh(hub);
-    const { feeds: [{ upstreams: [good, bad, again], state }] } = await hub.call('feeds');
+    const { feeds: [{ upstreams: [good, bad, again, never], state }] } = await hub.call('feeds');
     const { p50_ms: p50, p90_ms: p90, p99_ms: p99, outcomes, ...rest } = good;
-    assert.deepEqual(rest, { name: 'good', breaker: 'closed', calls: 3, attempts: 3, retries: 0, hedges: 0, hedges_won: 0, active: 0, waiting: 0 });
+    assert.deepEqual(rest, {
+      name: 'good', breaker: 'closed', breaker_opened: 0, calls: 3, attempts: 3, retries: 0, hedges: 0, hedges_won: 0, budget_spent: 0, active: 0, waiting: 0,
+    });
     assert.ok(p50 > 0 && p50 <= p90 && p90 <= p99);
     assert.deepEqual([outcomes.ok, outcomes.timeout, Object.keys(outcomes).length], [3, 0, 12]);
-    assert.deepEqual([bad.breaker, bad.outcomes.connect_error, bad.outcomes.breaker_open, bad.calls], ['open', 2, 1, 3]);
+    assert.deepEqual([bad.breaker, bad.breaker_opened, bad.outcomes.connect_error, bad.outcomes.breaker_open, bad.calls], ['open', 1, 2, 1, 3]);
     assert.equal(bad.p50_ms, null);
     assert.deepEqual([again.calls, again.attempts, again.retries, again.outcomes.ok], [3, 4, 1, 3]);
+    assert.ok(never.budget_spent > 0, JSON.stringify(never)); // ten a second are free
     assert.deepEqual([state.refreshes, state.incomplete, state.scheduled, state.watched], [3, 3, 0, 0]);
+  });
+
+  test('and the log has both that a breaker opened and that it closed, however soon', async t => {
+    const upstream = await startUpstream(t);
+    const hub = await startFeedHub(t, feedOf({ one: { url: `${upstream.url}/json?fail=1&fail_status=500`, breaker: { failures: 1, open: '10ms', max_open: '10ms' } } }));
+    const untilFresh = async () => {
+      while ((await refresh(hub)).upstreams.one.outcome !== 'fresh');
+    };
+    await within(untilFresh(), 'an upstream that is asked again');
+    for (const event of ['breaker_opened', 'breaker_closed']) await hub.waitForLine(line => line.includes(event) && line.includes('one'));
   });
 
   test('counts what is under way, what is watched and what nobody asked for', async t => {

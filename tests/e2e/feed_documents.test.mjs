@@ -13,7 +13,7 @@ import { startUpstream } from './lib/upstream.mjs';
 const namespaces = [
   { name: 'live' },
   { name: 'kept', history_size: 50, history_ttl: '1h', force_positioning: true, force_recovery: true },
-  { name: 'small', history_size: 50, history_ttl: '1h', delta_publish: true, allowed_delta_types: ['fossil'], force_positioning: true },
+  { name: 'small', history_size: 50, history_ttl: '1h', allowed_delta_types: ['fossil'], force_positioning: true },
 ];
 
 function startFeedHub(t, feed, config = {}) {

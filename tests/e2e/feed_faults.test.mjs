@@ -167,7 +167,7 @@ describe('a feed with', { concurrency: false }, () => {
       const result = await refresh(`fault${i}`);
       assertGood(result);
       assertSaid(result.upstreams.middle, { outcome: expected.failure, status: 0, ...expected });
-      if (expected.failure !== 'http_error') assert.ok(result.upstreams.middle.error, result.text);
+      assert.ok(result.upstreams.middle.error, result.text);
       assert.equal(result.completed, false);
       assert.ok(result.text.includes('"data":{"a":{"a":1},"middle":null,"b":{"b":2}}'), result.text);
     }));

@@ -96,12 +96,13 @@ describe('a snapshot', { concurrency: true }, () => {
   });
 
   test('is incomplete when an upstream has failed', async t => {
-    const { upstream, hub, set } = await startValue(t);
+    const { upstream, hub, set } = await startValue(t, { max_age: '90s', stale_while_revalidate: '30s' });
     await set('1');
     await upstream.stop();
     await hub.call('feed_refresh', { feed: 'feed' });
     const { status, text, headers } = await get(hub, '/feeds/feed');
     assert.deepEqual([status, text, headers['x-belfry-completed']], [200, '{"one":1}', 'false']);
+    assert.equal(headers['cache-control'], 'public, no-cache', 'caches ask again each time');
   });
 
   test('If-None-Match: 304 as long as it is the same', async t => {
@@ -328,6 +329,10 @@ describe('access', { concurrency: true }, () => {
     assert.equal(await statusOf(bearer(makeToken({ ...claims, channel: 'kept:bilbao' }))), 200);
     assert.equal(await statusOf({}, `&token=${makeToken(claims)}`), 200);
     assert.equal(await statusOf({}, '&token=x.y.z'), 401);
+    const path = '/feeds/city?city=bilbao&token=';
+    await assertError(hub, `${path}x.y.z`, 401, 101, /^unauthorized: expected a token .* Bearer TOKEN$/);
+    await assertError(hub, `${path}${makeToken({ ...claims, channel: 'kept:getxo' })}`, 403, 103, /the token is for another channel/);
+    await assertError(hub, `${path}${makeToken({ ...claims, exp: secondsFromNow(-10) })}`, 401, 109, /^token expired$/);
   });
 
   test('a stream ends with its token, and no backend is asked about it', async t => {
@@ -355,7 +360,7 @@ describe('access', { concurrency: true }, () => {
   test('key is the default', async t => {
     const upstream = await startUpstream(t);
     const hub = await startHub(t, { config: { channel: { namespaces: [kept] }, feeds: [feedOf(`${upstream.url}/air/x`)] } });
-    await assertError(hub, '/feeds/feed', 401, 101, /^unauthorized/);
+    await assertError(hub, '/feeds/feed', 401, 101, /^unauthorized: expected the API key, as X-API-Key/);
   });
 });
 

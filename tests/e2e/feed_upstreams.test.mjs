@@ -1,15 +1,15 @@
 // How upstreams are asked: the request, timeouts, retries, limits, the circuit breaker, second copies, redirects, and how long
 // each part took. Connections as such are in feed_transport.test.mjs, faults in feed_faults.test.mjs.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 
-import { check, temporaryFolder } from './lib/command.mjs';
 import { makeCertificate } from './lib/certificate.mjs';
+import { check, temporaryFolder } from './lib/command.mjs';
 import { feedOf, figures, namespaces, numbered, refresh, startFeedHub, upstreamOf, upstreamWhen } from './lib/feed.mjs';
 import { startGate } from './lib/gate.mjs';
 import { slowDns } from './lib/slow_dns.mjs';
 import { refusedUrl, startUpstream } from './lib/upstream.mjs';
-import { join } from 'node:path';
 
 const LONG = '10m';
 const NO_BREAKER = { failures: 0 };

@@ -3,10 +3,14 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 
+import { metricsText, promtool, startBusyHub } from './lib/busy.mjs';
+import { startBackend } from './lib/backend.mjs';
 import { check } from './lib/command.mjs';
 import { startHub } from './lib/hub.mjs';
 import { difference, parseMetrics, quantile } from './lib/prometheus.mjs';
-import { openSession } from './lib/session.mjs';
+import { infoWhen, openSession, textOf } from './lib/session.mjs';
+import { openStream } from './lib/stream.mjs';
+import { EVERY_TRANSPORT } from './lib/transports.mjs';
 import { refusedUrl, startUpstream } from './lib/upstream.mjs';
 
 const history = { history_size: 10, history_ttl: '1h', force_recovery: true };
@@ -48,8 +52,60 @@ describe('metrics', { concurrency: true }, () => {
     const { families } = parseMetrics((await hub.request('GET', '/metrics')).text);
     const text = await readFile(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
     const documented = [...text.matchAll(/^\| `(\w+)`[^|]*\| (\w+) \| (.*) \|$/gm)].map(([, name, type, help]) => ({ name, type, help }));
-    const toldHere = documented.filter(({ name }) => name !== 'process_open_fds' || families.has(name)); // not by an older Linux
+    const toldHere = documented.filter(({ name }) => /^(belfry|process)_/.test(name) && (name !== 'process_open_fds' || families.has(name))); // not by an older Linux
     assert.deepEqual(toldHere, [...families.values()].map(({ name, type, help }) => ({ name, type, help })));
+  });
+
+  test('have a sample each on a busy hub, and the labels of the documentation', async t => {
+    const hub = await startBusyHub(t);
+    const { families } = parseMetrics(await metricsText(hub));
+    const text = await readFile(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+    const documented = new Map([...text.matchAll(/^\| `(\w+)`(?: `\{([^`]*)\}`)? \|/gm)].map(([, name, labels]) => [name, labels ?? '']));
+    for (const { name, samples } of families.values()) {
+      assert.ok(samples.length > 0, `${name} has no sample: startBusyHub() must make one`);
+      for (const { labels } of samples) {
+        const names = Object.keys(labels).filter(label => label !== 'le');
+        assert.equal(names.join(','), documented.get(name), name);
+      }
+    }
+  });
+
+  test('have no value of a label but those of the documentation, and names of the configuration', async t => {
+    const hub = await startBusyHub(t);
+    const { families } = parseMetrics(await metricsText(hub));
+    const text = await readFile(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+    const bounds = new Map([...text.matchAll(/^\| (`\w+`(?:, `\w+`)*) \| (\d+|[^|]*) \| .* \|$/gm)].flatMap(([, names, n]) => [...names.matchAll(/\w+/g)].map(([name]) => [name, Number(n)])));
+    for (const { name, samples } of families.values()) {
+      const seen = {};
+      for (const { labels } of samples) {
+        for (const [label, value] of Object.entries(labels)) (seen[label] ??= new Set()).add(value);
+      }
+      for (const [label, values] of Object.entries(seen)) {
+        assert.ok(bounds.has(label), `${name}: the documentation does not say how many values ${label} may have`);
+        const bound = bounds.get(label);
+        assert.ok(Number.isNaN(bound) || values.size <= bound, `${name}: ${values.size} values of ${label}, not at most ${bound}`);
+      }
+    }
+  });
+
+  test('are to the liking of promtool, but for names that are older than its rules', async t => {
+    const hub = await startBusyHub(t);
+    const { code, out } = await promtool(['check', 'metrics'], await metricsText(hub));
+    const remarks = out.split('\n').filter(line => line !== '');
+    const ofCentrifugo = [
+      'belfry_api_command_duration_seconds_histogram', 'belfry_broker_publish_suppressed_count', 'belfry_client_command_duration_seconds_histogram',
+      'belfry_client_connections_accepted', 'belfry_client_num_reply_errors', 'belfry_client_num_server_disconnects',
+      'belfry_client_num_server_unsubscribes', 'belfry_client_recover', 'belfry_node_client_connection_limit', 'belfry_node_messages_sent_count',
+      'belfry_node_tags_filter_dropped_publications', 'belfry_proxy_duration_seconds_histogram', 'belfry_proxy_errors', 'belfry_transport_messages_received', 'belfry_transport_messages_received_size',
+      'belfry_transport_messages_sent', 'belfry_transport_messages_sent_size', 'belfry_transport_outgoing_close_count',
+    ];
+    for (const remark of remarks) {
+      assert.match(remark, / (counter metrics should have "_total" suffix|non-histogram and non-summary metrics should not have "_count" suffix|metric name should not include type 'histogram')$/);
+    }
+    assert.deepEqual([...new Set(remarks.map(line => line.split(' ')[0]))].sort(), ofCentrifugo);
+    assert.equal(code, 3, out); // remarks; 1 would be an error
+    const broken = await promtool(['check', 'metrics'], 'belfry_node_num_clients one\n');
+    assert.equal(broken.code, 1, broken.out);
   });
 
   test('are at the configured path and only there', async t => {
@@ -71,7 +127,7 @@ describe('metrics', { concurrency: true }, () => {
     test(`the path ${JSON.stringify(path)} is refused`, async t => {
       const { code, text } = await check(t, { prometheus: { handler_prefix: path } });
       assert.equal(code, 1);
-      assert.match(text, /prometheus\.handler_prefix: .*is not a path that begins with \/ and is not \/ alone, \/health, \/api or one below \/api\//);
+      assert.match(text, /prometheus\.handler_prefix: .*is not a path that begins with \/ and is not \/ alone, \/health, \/ready, \/api or one below \/api\//);
     });
   }
 });
@@ -166,7 +222,7 @@ describe('figures', { concurrency: true }, () => {
     const request = { channel: 'kept:a', data: 1, idempotency_key: 'once' };
     assert.deepEqual(await hub.call('publish', request), await hub.call('publish', request));
     const metrics = await scrape(hub);
-    assert.equal(metrics.get('belfry_storage_suppressed_total'), 1);
+    assert.equal(metrics.get('belfry_broker_publish_suppressed_count'), 1);
     assert.equal(metrics.get('belfry_storage_idempotency_keys'), 1);
   });
 
@@ -181,8 +237,8 @@ describe('figures', { concurrency: true }, () => {
     }
     assert.equal((await recover({ offset, epoch: 'other' })).recovered, undefined);
     const metrics = await scrape(hub);
-    assert.equal(metrics.get('belfry_client_recover', { recovered: 'yes' }), 2);
-    assert.equal(metrics.get('belfry_client_recover', { recovered: 'no' }), 1);
+    const recovered = (recovered, has_recovered_publications) => metrics.get('belfry_client_recover', { recovered, has_recovered_publications });
+    assert.deepEqual([recovered('yes', 'yes'), recovered('yes', 'no'), recovered('no', 'no')], [1, 1, 1]);
   });
 
   test('of what is in memory and what must be read', async t => {
@@ -235,8 +291,9 @@ describe('figures', { concurrency: true }, () => {
     assert.deepEqual(['good', 'again', 'bad'].map(name => get('retries_total', name)), [0, 1, 0]);
     assert.deepEqual(['good', 'bad'].map(name => [get('breaker_state', name), get('breaker_opened_total', name)]), [[0, 0], [1, 1]]);
     assert.deepEqual([get('active', 'good'), get('waiting', 'good'), get('hedges_total', 'good')], [0, 0, 0]);
-    const latency = ['0.5', '0.9', '0.99'].map(quantile => get('latency_seconds', 'good', { quantile }));
-    assert.ok(latency[0] > 0 && latency[0] <= latency[1] && latency[1] <= latency[2] && latency[2] < 60);
+    const durations = name => metrics.histogram('belfry_upstream_duration_seconds', { feed: 'two', upstream: name });
+    assert.deepEqual(['good', 'again', 'bad'].map(name => durations(name).count), [3, 4, 0]); // those that were answered
+    assert.ok(durations('good').sum > 0 && durations('good').sum < 60);
     assert.equal(get('attempts_total', 'good', {}, 'one'), 0);
     assert.equal(metrics.get('belfry_feed_not_modified_total', { feed: 'two' }), 2);
   });
@@ -267,6 +324,175 @@ describe('figures', { concurrency: true }, () => {
     assert.ok(turns.count > 0 && turns.sum > 0);
     assert.ok(turns.buckets.every(([, n]) => n >= 0));
     assert.ok(quantile(turns, 1) > 0);
+  });
+});
+
+describe('figures of clients', { concurrency: true }, () => {
+  const websocket = { transport: 'websocket' };
+
+  test('by their library, whose names are known', async t => {
+    const hub = await startMetricsHub(t);
+    const names = ['js', 'go', 'my own', 'x'.repeat(100), undefined];
+    const sessions = await Promise.all(names.map(name => openSession(t, hub, { connect: { name } })));
+    let metrics = await scrape(hub);
+    const get = (what, client_name) => metrics.get(`belfry_client_connections_${what}`, { ...websocket, client_name });
+    assert.deepEqual(['js', 'go', 'other'].map(name => get('accepted', name)), [1, 1, 3]);
+    sessions[0].ws.terminate();
+    await infoWhen(hub, info => info.num_clients === 4);
+    metrics = await scrape(hub);
+    assert.deepEqual([get('accepted', 'js'), get('inflight', 'js'), get('inflight', 'other')], [1, 0, 3]);
+  });
+
+  test('who have not said who they are do not count as connected', async t => {
+    const hub = await startMetricsHub(t);
+    await openSession(t, hub, { connect: null });
+    const metrics = await scrape(hub);
+    assert.equal(metrics.get('belfry_node_num_clients'), 1);
+    assert.deepEqual(metrics.families.get('belfry_client_connections_inflight').samples, []);
+  });
+
+  test('of commands, how long they took and which were refused', async t => {
+    const hub = await startMetricsHub(t);
+    const session = await openSubscribed(t, hub, 'kept:a');
+    await session.error('subscribe', { channel: 'nowhere:a' });
+    await session.error('history', { channel: 'live:a', limit: 1 });
+    await session.ok('history', { channel: 'kept:a', limit: 1 });
+    await session.error('presence', { channel: 'kept:a' });
+    const metrics = await scrape(hub);
+    const durations = method => metrics.histogram('belfry_client_command_duration_seconds_histogram', { method });
+    assert.deepEqual(['connect', 'subscribe', 'history', 'presence'].map(method => durations(method).count), [1, 2, 2, 1]);
+    assert.ok(durations('history').sum > 0 && durations('history').sum < 60);
+    const errors = (method, code) => metrics.get('belfry_client_num_reply_errors', { method, code });
+    assert.deepEqual([errors('subscribe', '102'), errors('history', '108'), errors('presence', '108')], [1, 1, 1]);
+  });
+
+  test('of a command that waits for a backend, as long as it waits', async t => {
+    const backend = await startBackend(t, { '/rpc': () => new Promise(resolve => { answerNow = resolve; }) });
+    let answerNow;
+    const hub = await startMetricsHub(t, { rpc: { proxy: { enabled: true, endpoint: `${backend.url}/rpc`, timeout: '1h' }, without_namespace: { proxy_enabled: true } } });
+    const session = await openSession(t, hub);
+    const reply = session.error('rpc', { method: 'any', data: {} });
+    await backend.next('/rpc');
+    const rpc = { protocol: 'http', type: 'rpc', name: 'default' };
+    let metrics = await scrape(hub);
+    assert.equal(metrics.get('belfry_proxy_inflight_requests', rpc), 1);
+    assert.equal(metrics.histogram('belfry_proxy_duration_seconds_histogram', rpc).count, 0);
+    assert.throws(() => metrics.histogram('belfry_client_command_duration_seconds_histogram', { method: 'rpc' }));
+    answerNow({ error: { code: 4321, message: 'no' } });
+    await reply;
+    metrics = await scrape(hub);
+    assert.equal(metrics.get('belfry_proxy_inflight_requests', rpc), 0);
+    assert.equal(metrics.histogram('belfry_proxy_duration_seconds_histogram', rpc).count, 1);
+    assert.equal(metrics.histogram('belfry_client_command_duration_seconds_histogram', { method: 'rpc' }).count, 1);
+    assert.equal(metrics.get('belfry_client_num_reply_errors', { method: 'rpc', code: 'other' }), 1); // codes of backends are no labels
+  });
+
+  test('of those whom the hub sent away, by code and transport', async t => {
+    const hub = await startMetricsHub(t, EVERY_TRANSPORT);
+    const [bad, gone] = await Promise.all([1, 2].map(() => openSession(t, hub)));
+    bad.send('no command');
+    gone.ws.close(1000);
+    await Promise.all([bad.closed, gone.closed]);
+    const stream = await openStream(t, hub, 'sse');
+    await stream.send('no command');
+    await stream.ended;
+    const metrics = await scrape(hub);
+    assert.deepEqual(metrics.families.get('belfry_client_num_server_disconnects').samples.map(({ labels, value }) => [labels.code, value]), [['3501', 2]]);
+    for (const transport of ['websocket', 'sse']) assert.equal(metrics.get('belfry_transport_outgoing_close_count', { transport, code: '3501' }), 1);
+  });
+
+  test('of messages and their bytes, both ways', async t => {
+    const hub = await startMetricsHub(t);
+    const session = await openSubscribed(t, hub, 'live:a');
+    const earlier = await scrape(hub);
+    const get = (metrics, what) => metrics.get(`belfry_transport_messages_${what}`, websocket);
+    await publish(hub, 'live:a', 1);
+    const push = await session.nextPush();
+    const later = await scrape(hub);
+    assert.equal(get(later, 'sent') - get(earlier, 'sent'), 1);
+    assert.equal(get(later, 'sent_size') - get(earlier, 'sent_size'), Buffer.byteLength(textOf(push)));
+    assert.deepEqual([get(later, 'received'), get(later, 'received_size')], [get(earlier, 'received'), get(earlier, 'received_size')]);
+    const command = JSON.stringify({ id: 99, unsubscribe: { channel: 'live:a' } });
+    session.send(command);
+    await session.call('unsubscribe', { channel: 'live:a' });
+    const last = await scrape(hub);
+    assert.equal(get(last, 'received') - get(later, 'received'), 2);
+    assert.ok(get(last, 'received_size') - get(later, 'received_size') > Buffer.byteLength(command));
+  });
+
+  test('of what waits for one who does not read, until it is sent away', async t => {
+    const hub = await startMetricsHub(t, { client: { insecure: true, queue_max_size: 3_000_000 } });
+    const session = await openSubscribed(t, hub, 'live:a');
+    session.ws.pause();
+    const outbox = async () => {
+      const metrics = await scrape(hub);
+      return ['outbox_bytes', 'outbox_clients', 'slow_consumers_total'].map(what => metrics.get(`belfry_${what}`));
+    };
+    assert.deepEqual(await outbox(), [0, 0, 0]);
+    let state = [0, 0, 0];
+    const data = 'x'.repeat(500_000);
+    while (state[1] === 0) { // what the sockets between hold comes first
+      await hub.call('publish', { channel: 'live:a', data });
+      state = await outbox();
+    }
+    assert.ok(state[0] >= 500_000 && state[0] < 3_600_000, `${state}`);
+    while (state[2] === 0) {
+      await hub.call('publish', { channel: 'live:a', data });
+      state = await outbox();
+    }
+    assert.deepEqual(state, [0, 0, 1]);
+    session.ws.resume();
+  });
+
+  test('of what waited for one who reads again', async t => {
+    const hub = await startMetricsHub(t, { client: { insecure: true, queue_max_size: 100_000_000 } });
+    const session = await openSubscribed(t, hub, 'live:a');
+    session.ws.pause();
+    const data = 'x'.repeat(500_000);
+    let n = 0;
+    while ((await scrape(hub)).get('belfry_outbox_bytes') === 0) {
+      await hub.call('publish', { channel: 'live:a', data });
+      n += 1;
+    }
+    session.ws.resume();
+    for (let i = 0; i < n; i += 1) await session.nextPush();
+    const metrics = await scrape(hub);
+    assert.deepEqual([metrics.get('belfry_outbox_bytes'), metrics.get('belfry_outbox_clients')], [0, 0]);
+  });
+
+  test('of pings, joins and how long deliveries take', async t => {
+    const hub = await startMetricsHub(t, { client: { insecure: true, ping_interval: '1s', pong_timeout: '900ms' }, channel: { without_namespace: { presence: true, join_leave: true, force_push_join_leave: true } } });
+    const first = await openSubscribed(t, hub, 'room');
+    const second = await openSubscribed(t, hub, 'room');
+    await second.ok('unsubscribe', { channel: 'room' });
+    await first.nextPing();
+    await first.call('unsubscribe', { channel: 'room' });
+    const metrics = await scrape(hub);
+    assert.ok(metrics.histogram('belfry_client_ping_pong_duration_seconds', websocket).count >= 1);
+    assert.deepEqual(['join', 'leave'].map(type => metrics.get('belfry_node_messages_sent_count', { type }) > 0), [true, true]);
+    const times = type => metrics.histogram('belfry_node_broadcast_duration_seconds', { type });
+    assert.ok(times('join').count > 0 && times('leave').count > 0);
+    assert.equal(times('publication').count, 0);
+  });
+
+  test('of subscriptions that the hub ended', async t => {
+    const backend = await startBackend(t, { '/connect': { result: { user: 'u' } } });
+    const hub = await startMetricsHub(t, { client: { insecure: true, proxy: { connect: { enabled: true, endpoint: `${backend.url}/connect` } } } });
+    const session = await openSubscribed(t, hub, 'live:a');
+    await hub.call('unsubscribe', { user: 'u', channel: 'live:a' });
+    await session.nextPush();
+    assert.equal((await scrape(hub)).get('belfry_client_num_server_unsubscribes', { code: '2000' }), 1);
+  });
+
+  test('of HTTP requests, by method and status', async t => {
+    const hub = await startMetricsHub(t);
+    await hub.call('info');
+    await hub.api('info', {}, { key: 'wrong' });
+    await hub.request('GET', '/nothing/here');
+    await hub.request('BREW', '/nothing/here').catch(() => {});
+    const metrics = await scrape(hub);
+    const get = (method, status) => metrics.get('belfry_node_incoming_http_requests_total', { method, status });
+    assert.deepEqual([get('POST', '200'), get('POST', '401'), get('GET', '404')], [1, 1, 1]);
   });
 });
 

@@ -7,6 +7,7 @@ import { check } from './lib/command.mjs';
 import { startHub } from './lib/hub.mjs';
 import { openSession } from './lib/session.mjs';
 import { makeToken, SECRET } from './lib/token.mjs';
+import { startUpstream } from './lib/upstream.mjs';
 
 const DENIED = { code: 103, message: 'permission denied' };
 const BAD = { code: 107, message: 'bad request' };
@@ -97,6 +98,19 @@ describe('names', { concurrency: true }, () => {
     const { code, text } = await check(t, { channel: { namespaces: [{ name: 'city', channel_regex: '[' }] } });
     assert.equal(code, 1);
     assert.match(text, /channel\.namespaces\[0\]\.channel_regex/);
+  });
+
+  test('channel_regex keeps a feed\'s channel to its parameters', async t => {
+    const upstream = await startUpstream(t);
+    const feed = { name: 'city', channel: 'city:{city}', params: { city: '[a-z]{2,9}' }, max_age: '60s', upstreams: [{ name: 'air', url: `${upstream.url}/air/{city}` }] };
+    const hub = await startHub(t, {
+      config: { client: { token: { hmac_secret_key: SECRET } }, channel: { namespaces: [{ name: 'city', channel_regex: '^[a-z]{2,8}$', ...open }] }, feeds: [feed] },
+    });
+    const session = await openUser(t, hub, '42');
+    await assertAnswers(session, { 'city:X': BAD, 'city:bilbao': null });
+    assert.equal((await session.nextPush()).pub.data.air.city, 'bilbao');
+    const { json } = await hub.api('feed_refresh', { feed: 'city', params: { city: 'ninechars' } });
+    assert.match(json.error.message, /"city:ninechars", expected a channel of a namespace/);
   });
 
   test('of namespaces are two or more of the known characters', async t => {

@@ -12,7 +12,7 @@ import { connect, newClient, newSubscription, nextPublication, subscribe } from 
 import { check, serveToEnd, temporaryFolder } from './lib/command.mjs';
 import { merged, startHub } from './lib/hub.mjs';
 import { within } from './lib/process.mjs';
-import { frame, openRawClient } from './lib/raw.mjs';
+import { frame, head, openRawClient, openTcp } from './lib/raw.mjs';
 import { openSession } from './lib/session.mjs';
 
 const SHUTDOWN = { code: 3001, reason: 'shutdown' };
@@ -84,6 +84,39 @@ describe('behind TLS', { concurrency: true }, () => {
     const { status, text } = await hub.api('publish', { channel: 'a', data: 'x'.repeat(1_048_577 - around) });
     assert.deepEqual([status, text], [413, 'the body is larger than http_server.max_request_body_size\n']);
     await serves(hub);
+  });
+
+  const MEGABYTES = 6_000_000;
+  const wide = { http_server: { max_request_body_size: 8_000_000 }, client: { queue_max_size: 100_000_000 } };
+
+  test('uploads of several megabytes arrive whole in one go, for one channel and for many', async t => {
+    const hub = await startTlsHub(t, wide);
+    const session = await openSession(t, hub);
+    const channels = ['a', 'b', 'c'];
+    for (const channel of channels) await session.ok('subscribe', { channel });
+    const data = 'x'.repeat(MEGABYTES);
+    await hub.call('publish', { channel: 'a', data });
+    assert.ok((await session.nextPush()).pub.data === data);
+    const { responses } = await hub.call('broadcast', { channels, data });
+    assert.deepEqual(responses, channels.map(() => ({ result: {} })));
+    for (const _ of channels) assert.ok((await session.nextPush()).pub.data === data);
+  });
+
+  test('uploads of several megabytes arrive whole in pieces of all sizes, while others are served', async t => {
+    const hub = await startTlsHub(t, wide);
+    const session = await openSession(t, hub);
+    await session.ok('subscribe', { channel: 'a' });
+    const data = 'x'.repeat(MEGABYTES);
+    const body = Buffer.from(JSON.stringify({ channel: 'a', data }));
+    const sizes = [1, 2, 100, 1369, 4096, 16_383, 16_384, 16_385, 16_640, 32_768, 65_536, 100_000, 262_144];
+    const tcp = await openTcp(hub);
+    tcp.write(head('POST', '/api/publish', { 'X-API-Key': hub.key, 'Content-Length': body.length }));
+    for (let at = 0, i = 0; at < body.length; at += sizes[i % sizes.length], i += 1) {
+      await tcp.write(body.subarray(at, at + sizes[i % sizes.length]));
+      if (i % 5 === 0) await session.call('rpc', {}); // the hub has had its turns meanwhile
+    }
+    assert.equal((await tcp.response()).status, 200);
+    assert.ok((await session.nextPush()).pub.data === data);
   });
 
   test('a slow reader gets all of many large messages, in order', async t => {
@@ -181,6 +214,52 @@ describe('what is negotiated', { concurrency: true }, () => {
   });
 });
 
+describe('another certificate', { concurrency: true }, () => {
+  const nameOf = async (t, hub, ca) => {
+    const socket = await handshake(t, hub, { ca });
+    const { CN } = socket.getPeerCertificate().subject;
+    socket.destroy();
+    return CN;
+  };
+
+  test('is shown to who comes after SIGHUP; none of 1,000 connections drops', async t => {
+    const dir = await temporaryFolder(t);
+    const [old, fresh, other] = await Promise.all([makeCertificate(dir, { name: 'old' }), makeCertificate(dir, { name: 'fresh' }), makeCertificate(dir, { name: 'other', algorithm: 'rsa:2048' })]);
+    const hub = await startHub(t, { config: merged(tlsConfig(old), { client: { insecure: true } }), ca: old.ca });
+    const sessions = [];
+    while (sessions.length < 1000) sessions.push(...await Promise.all(Array.from({ length: 100 }, () => openSession(t, hub))));
+    const ended = [];
+    for (const session of sessions) session.closed.then(why => ended.push(why), () => {});
+    await Promise.all(sessions.map(session => session.ok('subscribe', { channel: 'a' })));
+    let n = 0;
+    const assertAllThere = async ca => {
+      n += 1;
+      const { status } = await hub.request('POST', '/api/publish', { ca, headers: { 'x-api-key': hub.key }, body: { channel: 'a', data: n } });
+      assert.equal(status, 200);
+      for (const session of sessions) assert.equal((await session.nextPush()).pub.data, n);
+      await Promise.all(sessions.map(session => session.call('rpc', {})));
+      assert.deepEqual(ended, []);
+    };
+    await assertAllThere(old.ca);
+    for (const next of [fresh, other, fresh]) { // other has a key of another kind
+      const lines = await hub.reload(tlsConfig(next));
+      assert.match(lines.at(-1), / reload reloaded /);
+      assert.equal(await nameOf(t, hub, next.ca), `Belfry test ${next === other ? 'other' : 'fresh'}`);
+      await assert.rejects(handshake(t, hub, { ca: old.ca }), /self-signed certificate/);
+      await assertAllThere(next.ca);
+    }
+    assert.ok((await hub.reload(tlsConfig({ ...fresh, keyFile: old.keyFile }))).some(line => / config_error .*http_server\.tls\.key_pem_file/.test(line)));
+    assert.equal(await nameOf(t, hub, fresh.ca), 'Belfry test fresh');
+    await assertAllThere(fresh.ca);
+  });
+
+  test('the log says whose it is and until when it is good', async t => {
+    const hub = await startTlsHub(t);
+    const [line] = hub.lines.filter(text => / tls certificate /.test(text));
+    assert.match(line, / info tls certificate subject="\/CN=Belfry test hub" good_until=20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
+  });
+});
+
 describe('who does not speak it', { concurrency: true }, () => {
   const clientHello = Buffer.from('160301020001', 'hex'); // a record of 512 bytes that does not go on
 
@@ -198,6 +277,14 @@ describe('who does not speak it', { concurrency: true }, () => {
     }
     await descriptorsFallTo(hub, n);
     await serves(hub);
+  });
+
+  test('plain HTTP is in the log, garbage is not', async t => {
+    const hub = await startTlsHub(t);
+    await answerTo(t, hub, Buffer.alloc(100, 0xff));
+    assert.ok(!hub.lines.some(line => / tls plain_http /.test(line)));
+    await answerTo(t, hub, 'POST /api/info HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n');
+    await hub.waitForLine(line => / info tls plain_http expected="https: or wss: in the client's URL"/.test(line));
   });
 
   test('who leaves in the midst of a handshake leaves nothing', async t => {

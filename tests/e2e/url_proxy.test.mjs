@@ -97,7 +97,7 @@ describe('an answer', { concurrency: true }, () => {
     const hub = await startProxyHub(t, [hostOf(url)]);
     const { status, headers, text } = await hub.request('GET', proxied(`${url}/page`));
     assert.deepEqual([status, text], [201, '<p>hello</p>']);
-    const { date, ...others } = headers;
+    const { date, 'x-request-id': id, ...others } = headers;
     assert.ok(date);
     assert.deepEqual(others, {
       'content-type': 'text/html; charset=utf-8', etag: '"e1"', 'last-modified': 'Mon, 05 Oct 2015 09:00:00 GMT',
@@ -702,7 +702,7 @@ describe('who may ask', { concurrency: true }, () => {
       assert.equal((await hub.request('GET', url(upstream), { headers })).status, 200);
     }
     for (const headers of [{}, { 'X-API-Key': 'wrong' }, { 'X-API-Key': '' }, { Authorization: `Bearer ${API_KEY}` }, { Authorization: API_KEY }]) {
-      assertRefused(await hub.request('GET', url(upstream), { headers }), 401, 101, /^unauthorized$/);
+      assertRefused(await hub.request('GET', url(upstream), { headers }), 401, 101, /^unauthorized: expected the API key, as X-API-Key: KEY or /);
     }
     assert.equal((await upstream.stats()).requests, 3);
     assert.equal(await outcomeOf(hub, 'unauthorized'), 5);
@@ -711,7 +711,7 @@ describe('who may ask', { concurrency: true }, () => {
   test('nobody, where no key is configured', async t => {
     const hub = await startProxyHub(t, ['127.0.0.1'], { url_proxy: { access: 'key' }, http_api: { key: '' } });
     for (const headers of [{}, { 'X-API-Key': '' }]) {
-      assertRefused(await hub.request('GET', proxied('http://127.0.0.1/'), { headers }), 401, 101, /^unauthorized$/);
+      assertRefused(await hub.request('GET', proxied('http://127.0.0.1/'), { headers }), 401, 101, /^unauthorized: expected the API key, as X-API-Key: KEY or /);
     }
   });
 
@@ -729,7 +729,7 @@ describe('who may ask', { concurrency: true }, () => {
       [bearer(makeToken({ sub: '42', exp: secondsFromNow(-60) })), 109],
       [bearer(makeToken({ sub: '42', expire_at: secondsFromNow(-60) })), 109],
     ];
-    for (const [headers, code] of BAD) assertRefused(await hub.request('GET', url(upstream), { headers }), 401, code, /^(unauthorized|token expired)$/);
+    for (const [headers, code] of BAD) assertRefused(await hub.request('GET', url(upstream), { headers }), 401, code, /^(unauthorized: expected a token .* Bearer TOKEN|token expired)$/);
     assert.equal((await upstream.stats()).requests, 1);
     assert.equal(await outcomeOf(hub, 'unauthorized'), BAD.length);
     assert.ok(hub.lines.some(line => line.includes('token_refused') && line.includes('kind=connection')));

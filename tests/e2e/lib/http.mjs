@@ -1,18 +1,20 @@
 // One HTTP request on its own connection, so that a restarted server never meets a stale pooled one.
 //
 //   const { status, headers, text, json } = await request(port, 'POST', '/api/info', { headers, body });
-//   ca: over TLS, with a server whose certificate this is
+//   ca: over TLS, with a server whose certificate this is; socketPath: to a Unix socket, instead of the port
 //   body: a string or Buffer is sent as it is, anything else as JSON. json: undefined if the body is none.
 import http from 'node:http';
 import https from 'node:https';
 
 import { within } from './process.mjs';
 
-export function request(port, method, path, { headers = {}, body, host = '127.0.0.1', ca } = {}) {
+export function request(port, method, path, { headers = {}, body, host = '127.0.0.1', ca, socketPath } = {}) {
   const bytes = body === undefined || typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
   const answered = new Promise((resolve, reject) => {
     const length = bytes === undefined ? {} : { 'content-length': Buffer.byteLength(bytes) };
-    const outgoing = (ca ? https : http).request({ host, port, method, path, ca, agent: false, headers: { ...length, ...headers } });
+    // A Unix socket that its server closes at once would end a large request with EPIPE, before the answer is read.
+    const kept = socketPath === undefined ? {} : { connection: 'keep-alive' };
+    const outgoing = (ca ? https : http).request({ host, port, socketPath, method, path, ca, agent: false, headers: { ...length, ...kept, ...headers } });
     outgoing.once('error', reject);
     outgoing.once('response', incoming => {
       const parts = [];

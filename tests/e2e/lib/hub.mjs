@@ -19,6 +19,8 @@
 //   await hub.kill9()     SIGKILL, waits for the end
 //   hub.signal('SIGINT')  and nothing else; const { code, signal } = await hub.exited
 //   await hub.restart()   starts it again: same port, folder and configuration (give { config } to change it)
+//   const lines = await hub.reload(config)   // writes what is merged over the configuration (a text: as it is), sends SIGHUP,
+//                     and waits for the end of it: what the log has about it, the last line "reloaded" or "not_reloaded"
 //   hub.atEnd(fn)         fn() is called after the test, before the hub is ended
 //
 // A hub that ended by itself during the test makes the test fail.
@@ -64,6 +66,7 @@ class Hub {
   #options;
   #child;
   #endWanted = false;
+  #portInFile;
   #atEnd = [];
 
   constructor(dir, config, options) {
@@ -83,11 +86,13 @@ class Hub {
     const { env, args = [], wrapper = [] } = this.#options;
     const file = join(this.dir, 'belfry.json');
     await writeFile(file, JSON.stringify(this.#config, null, 2));
+    this.#portInFile = this.#config.http_server.port;
     const [program, ...rest] = [...wrapper, BIN, 'serve', '--config', file, ...args];
     this.#endWanted = false;
     this.#child = startProcess(program, rest, { env, label: 'hub' });
-    const line = await this.#child.waitForLine(text => / server listening /.test(text) && / port=\d+/.test(text));
-    this.port = Number(/ port=(\d+)/.exec(line)[1]);
+    const listening = / server listening .* port=(\d+)|"event":"listening".*"port":(\d+)/; // as text, as JSON
+    const [, text, json] = listening.exec(await this.#child.waitForLine(line => listening.test(line)));
+    this.port = Number(text ?? json);
     this.#config.http_server.port = this.port;
   }
 
@@ -128,6 +133,19 @@ class Hub {
   async restart({ config } = {}) {
     if (config) this.#config = merged(this.#config, config);
     await this.start();
+  }
+
+  async reload(change = {}) {
+    const isText = typeof change === 'string';
+    const config = isText ? this.#config : merged(this.#config, change);
+    const asStarted = merged(config, { http_server: { port: change.http_server?.port ?? this.#portInFile } });
+    await writeFile(join(this.dir, 'belfry.json'), isText ? change : JSON.stringify(asStarted, null, 2));
+    const before = this.lines.length;
+    process.kill(this.pid, 'SIGHUP');
+    await this.waitForLine(line => / reload (not_)?reloaded /.test(line), { from: before });
+    const lines = this.lines.slice(before).filter(line => / reload /.test(line));
+    if (!isText && / reload reloaded /.test(lines.at(-1))) this.#config = config;
+    return lines;
   }
 
   atEnd(fn) { this.#atEnd.push(fn); }

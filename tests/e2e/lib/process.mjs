@@ -1,7 +1,7 @@
 // A child program under test: its output as lines that can be waited for, and its end.
 //
 //   const child = startProcess('/path/to/belfry', ['--config', file], { env, label: 'hub' });
-//   await child.waitForLine(line => line.includes('listening'));   // also finds lines that came before
+//   await child.waitForLine(line => line.includes('listening'));   // also finds lines that came before; { from: n } not the first n
 //   child.lines            every line of stderr and stdout so far
 //   child.exited           promise of { code, signal }; never rejects
 //   await child.end('SIGTERM')   sends the signal and waits for the end: { code, signal }
@@ -49,8 +49,8 @@ export function startProcess(file, args, { env = {}, cwd, label = file } = {}) {
     child.once('close', (code, signal) => resolve({ code, signal })); // after all output
   });
 
-  async function waitForLine(matches, { limitMs = LIMIT_MS } = {}) {
-    const seen = lines.find(matches);
+  async function waitForLine(matches, { limitMs = LIMIT_MS, from = 0 } = {}) {
+    const seen = lines.slice(from).find(matches);
     if (seen !== undefined) return seen;
     let waiter;
     const line = new Promise(resolve => {

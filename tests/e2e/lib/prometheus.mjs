@@ -5,7 +5,7 @@
 //   metrics.get('belfry_node_num_clients')                     the value of the only sample
 //   metrics.get('belfry_client_recover', { recovered: 'yes' }) of the sample with exactly these labels
 //   metrics.families   Map of name -> { name, help, type, samples: [{ name, labels, value }] }
-//   metrics.histogram('belfry_loop_lag_seconds')               { buckets: [[bound, count]], sum, count }
+//   metrics.histogram('belfry_loop_lag_seconds', labels)       { buckets: [[bound, count]], sum, count }
 //       buckets are not cumulative: each has its own count
 //
 //   quantile(difference(later, earlier), 0.99)   the upper bound of the bucket that has it
@@ -43,12 +43,23 @@ function belongs(family, name) {
   return suffixes.some(suffix => name === family.name + suffix);
 }
 
-function checkHistogram({ name, samples }) {
+/** A histogram's samples, those of each set of labels (but for le) together. */
+function groupsOf(samples) {
+  const groups = new Map();
+  for (const sample of samples) {
+    const { le, ...others } = sample.labels;
+    const key = keyOf({ name: '', labels: others });
+    groups.set(key, [...(groups.get(key) ?? []), sample]);
+  }
+  return groups;
+}
+
+function checkHistogram(name, samples) {
   const buckets = samples.filter(sample => sample.name === `${name}_bucket`);
   const [sum, count, ...more] = samples.slice(buckets.length);
   if (sum?.name !== `${name}_sum` || count?.name !== `${name}_count` || more.length > 0) refuse(name, 'not buckets, _sum and _count in this order');
-  const bounds = buckets.map(({ labels: { le, ...others } }) => {
-    if (le === undefined || Object.keys(others).length > 0) refuse(name, 'a bucket whose labels are not exactly le');
+  const bounds = buckets.map(({ labels: { le } }) => {
+    if (le === undefined) refuse(name, 'a bucket without le');
     return numberOf(le, name);
   });
   if (bounds.at(-1) !== Infinity) refuse(name, 'the last bucket is not +Inf');
@@ -65,7 +76,9 @@ function checkFamily(family) {
     if (type !== 'gauge' && !(value >= 0)) refuse(name, `a ${type} below 0`);
     if ((type !== 'gauge' && !/_(seconds|sum)/.test(name) && !Number.isInteger(value)) || !Number.isFinite(value)) refuse(name, 'not a count');
   }
-  if (type === 'histogram') checkHistogram(family);
+  if (type === 'histogram') {
+    for (const group of groupsOf(samples).values()) checkHistogram(name, group);
+  }
 }
 
 export function parseMetrics(text) {
@@ -95,7 +108,11 @@ export function parseMetrics(text) {
     }
   }
   for (const one of families.values()) checkFamily(one);
-  return { families, get: (name, labels) => valueOf(families, name, labels), histogram: name => histogramOf(families, name) };
+  return {
+    families,
+    get: (name, labels) => valueOf(families, name, labels),
+    histogram: (name, labels) => histogramOf(families, name, labels),
+  };
 }
 
 function valueOf(families, name, labels) {
@@ -105,8 +122,8 @@ function valueOf(families, name, labels) {
   return fitting[0].value;
 }
 
-function histogramOf(families, name) {
-  const samples = families.get(name)?.samples;
+function histogramOf(families, name, labels = {}) {
+  const samples = groupsOf(families.get(name)?.samples ?? []).get(keyOf({ name: '', labels }));
   if (!samples) throw new Error(`there is no ${name}`);
   const cumulative = samples.slice(0, -2);
   const buckets = cumulative.map(({ labels, value }, i) => [numberOf(labels.le), value - (cumulative[i - 1]?.value ?? 0)]);

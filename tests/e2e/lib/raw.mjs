@@ -1,6 +1,7 @@
 // TCP connections and WebSocket frames made by hand, for what no client library would send.
 //
 //   const tcp = await openTcp(hub);              // ended before the hub is; TLS if the hub has it
+//                                                // instead of a hub: { port, host, socketPath, ca, atEnd }
 //   tcp.write(bytes | text)                     // text: one byte per character; may be awaited: until the kernel has them, or the
 //                                                  connection has ended
 //   tcp.write(head('POST', '/api/info', { 'Content-Length': 2 }) + '{}')
@@ -193,7 +194,7 @@ class Tcp {
 export function openTcp(hub) {
   return new Promise((resolve, reject) => {
     // Half open: what the hub does at its side's end must not depend on ours.
-    const options = { port: hub.port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true, ca: hub.ca };
+    const options = { port: hub.port, host: hub.host ?? '127.0.0.1', path: hub.socketPath, allowHalfOpen: true, noDelay: true, ca: hub.ca };
     const socket = hub.ca ? tls.connect(options) : net.connect(options);
     hub.atEnd(() => socket.destroy()); // it answers no Close, and a hub that ends waits for the answer
     socket.once('error', reject);
