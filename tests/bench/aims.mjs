@@ -54,6 +54,7 @@ const below = (limit) => ({
 
 const BELFRY = { system: "belfry" };
 const SMALL = { clients: 10_000, size: 64 };
+const distinct = (system) => ({ system, callers: 64, numbers: 256, count: 20 });
 const AT_ONCE = { ...BELFRY, callers: 64, delay: 0 };
 
 const publish = (how, channels) => ({ case: `belfry, ${how}, ${channels}` });
@@ -132,6 +133,21 @@ const AIMS = [
     measure: "fanout",
     what: "the same with 20 upstreams",
     ...{ limit: atLeast(20_000), digits: 0, of: figure({ ...AT_ONCE, count: 20 }, "rate") },
+  },
+  {
+    measure: "fanout",
+    what: "64 callers, 20 upstreams each, all distinct parameters: of nginx with Lua",
+    ...{ limit: atLeast(1), digits: 2, of: inverse(distinct("nginx-lua"), "ofBelfry") },
+  },
+  {
+    measure: "fanout",
+    what: "the same, of Node.js",
+    ...{ limit: atLeast(2), digits: 2, of: inverse(distinct("node"), "ofBelfry") },
+  },
+  {
+    measure: "fanout",
+    what: "the same, of Tornado",
+    ...{ limit: atLeast(10), digits: 2, of: inverse(distinct("tornado"), "ofBelfry") },
   },
   {
     measure: "refresh",
