@@ -352,6 +352,7 @@ static void keep_some_memory(void)
 static int serve(struct program *p)
 {
     keep_some_memory();
+    signal(SIGHUP, SIG_IGN); /* the configuration is being read anyway */
     log_set_level((enum log_level)p->settings->log.level);
     log_set_format((enum log_format)p->settings->log.format);
     umask(027); /* what clients were sent is not for everybody on the machine */
@@ -424,6 +425,7 @@ static const struct command commands[] = {
     {"checksubtoken", "say whether a subscription token is good", tools_checksubtoken},
     {"checkdb", "say all that is wrong with the database", tools_checkdb},
     {"backup", "copy the database, also of a running hub", tools_backup},
+    {"top", "show what a hub does, each second", tools_top},
     {"version", "print the version", run_version},
 };
 

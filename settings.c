@@ -366,6 +366,8 @@ static const struct config_field settings_fields[] = {
     LIVE_SECTION("health", server.health, health_options_shape, "GET /health."),
     LIVE_SECTION("prometheus", server.prometheus, prometheus_options_shape,
                  "Figures for Prometheus."),
+    LIVE_SECTION("openapi", server.openapi, openapi_options_shape,
+                 "What describes the server API."),
     LIVE_SECTION("demo", server.demo, demo_options_shape, "The demo page."),
     LIVE_SECTION("log", log, log_shape, "What is logged."),
     LIVE_SECTION("client", client, client_options_shape,

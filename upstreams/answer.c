@@ -245,7 +245,10 @@ enum fetch_outcome answer_outcome(const struct fetch *f, CURLcode code)
 const char *answer_error(struct fetch *f, CURLcode code)
 {
     if (f->is_too_large) {
-        return "the answer is larger than allowed";
+        (void)snprintf(f->error_text, sizeof(f->error_text),
+                       "the answer is larger than allowed: %zu bytes, and %zu of its head",
+                       f->max_bytes, MAX_HEAD_BYTES);
+        return f->error_text;
     }
     if (f->is_foreign) {
         return "the answer is in an encoding that was not asked for";

@@ -47,7 +47,7 @@ bool guarding_allows(struct fetch *f, const struct address_guard *guard, const c
     struct target target;
     if (!target_read(url, &target)) {
         (void)snprintf(f->error_text, sizeof(f->error_text), "%s",
-                       "a URL that is none of http or https is not allowed");
+                       "a URL that is none of http or https, or has no good port, is not allowed");
         return false;
     }
     if (target.has_user) {

@@ -260,6 +260,17 @@ describe('feeds', { concurrency: true }, () => {
     });
   }
 
+  test('of callers may go to the hosts of the new list, and to no others', async t => {
+    const a = await startSource(t, 'a');
+    const hub = await startFeedHub(t);
+    const outcome = async () => (await hub.call('fanout', { upstreams: [{ name: 'one', url: a.url }] })).upstreams.one.outcome;
+    assert.equal(await outcome(), 'refused');
+    assert.deepEqual(keys(await reloaded(hub, { upstreams: { allow_hosts: ['127.0.0.1'] } }), 'changed'), ['upstreams.allow_hosts']);
+    assert.equal(await outcome(), 'fresh');
+    await reloaded(hub, { upstreams: { allow_hosts: ['192.0.2.1'] } });
+    assert.equal(await outcome(), 'refused');
+  });
+
   test('under way at many reloads, and at the end', async t => {
     const gate = await startGate(t);
     const hub = await startFeedHub(t, feedOf(gate.url));

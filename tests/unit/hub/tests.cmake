@@ -1,5 +1,5 @@
-foreach(module ad_hoc cache_recovery channel channel_load channel_memory channel_pages channel_template client delivery delta drain fan_out feed feed_instance feed_runs feed_storm feed_options history hub
-        merge namespaces outbox position_check proxy proxy_options publication publish refresh refresh_part refresh_store report schedule shape subscribe tags_filter tail trace
+foreach(module ad_hoc cache_recovery channel channel_load channel_memory channel_pages channel_template client delivery delta drain fan_out feed feed_instance feed_runs feed_storm feed_options history hub hub_reload
+        merge namespaces outbox position_check proxy proxy_options publication publish refresh refresh_part refresh_store report schedule shape subscribe tags_filter tail trace traffic
         jwks subscription_grant token token_options webhook_options webhook_signature webhooks client_expiry client_publish connect control core_regressions sub_tokens)
     belfry_unit_test(hub ${module})
 endforeach()
