@@ -63,10 +63,37 @@ void token_tools_append_user(struct buf *out, const char *user)
     }
 }
 
+/* U+0080 to U+009F, and U+007F: terminals obey them, JSON's texts may have them, and a token is
+ * anybody's. */
+static size_t control_at(struct str text)
+{
+    unsigned char c = (unsigned char)text.ptr[0];
+    bool is_late = c == 0xc2 && text.len > 1 && ((unsigned char)text.ptr[1] & 0xe0) == 0x80;
+    return is_late ? 2 : c == 0x7f;
+}
+
+static void append_harmless(struct buf *out, struct str text)
+{
+    while (text.len > 0) {
+        size_t n = control_at(text);
+        if (n > 0) {
+            buf_printf(out, "\\u00%02x", (unsigned)(unsigned char)text.ptr[n - 1]);
+        } else {
+            buf_append_char(out, text.ptr[0]);
+            n = 1;
+        }
+        text = str_tail(text, n);
+    }
+}
+
 bool token_tools_print(FILE *to, struct buf *text)
 {
-    buf_append_char(text, '\n');
-    bool is_out = fwrite(text->ptr, 1, text->len, to) == text->len && fflush(to) == 0;
+    struct buf out;
+    buf_init(&out, 6 * text->len + 1);
+    append_harmless(&out, buf_str(text));
+    buf_append_char(&out, '\n');
+    bool is_out = fwrite(out.ptr, 1, out.len, to) == out.len && fflush(to) == 0;
+    buf_release(&out);
     buf_release(text);
     if (!is_out) {
         perror("it could not be written");

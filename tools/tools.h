@@ -18,5 +18,7 @@ int tools_checksubtoken(int argc, char **argv);
 /* database.c. A hub may be running on the file. */
 int tools_checkdb(int argc, char **argv);
 int tools_backup(int argc, char **argv);
+/* top.c */
+int tools_top(int argc, char **argv);
 
 #endif

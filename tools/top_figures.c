@@ -10,13 +10,12 @@
 
 #define FIGURE(member)                                                                             \
     {                                                                                              \
-        #member, offsetof(struct top_figures, member)                                              \
+#member, offsetof(struct top_figures, member)                                              \
     }
 const struct top_member top_figure_members[] = {
-    FIGURE(publications), FIGURE(messages_in),  FIGURE(bytes_in), FIGURE(messages_out),
-    FIGURE(bytes_out),    FIGURE(slow_clients), FIGURE(commits),  FIGURE(queue_length),
-    FIGURE(queue_bytes),  FIGURE(queue_max_bytes),
-    {NULL, 0},
+    FIGURE(publications), FIGURE(messages_in),     FIGURE(bytes_in), FIGURE(messages_out),
+    FIGURE(bytes_out),    FIGURE(slow_clients),    FIGURE(commits),  FIGURE(queue_length),
+    FIGURE(queue_bytes),  FIGURE(queue_max_bytes), {NULL, 0},
 };
 #undef FIGURE
 

@@ -9,11 +9,11 @@
 
 #define PAGE_MAX_BYTES ((size_t)64 << 20)
 
-/* Columns of the tables, beside the one of names. */
+/* What the tables need beside the column of names. */
 #define FEED_COLUMNS     58
-#define UPSTREAM_COLUMNS 58
-#define NAME_MIN         12
-#define NAME_MAX         40
+#define UPSTREAM_COLUMNS 62 /* with the beginning of the outcomes */
+#define NAME_WIDTH_MIN   12
+#define NAME_WIDTH_MAX   40
 
 void top_page_init(struct top_page *page)
 {
@@ -84,14 +84,17 @@ static void write_name(struct buf *out, struct str first, struct str second, siz
 
 static size_t name_width(size_t longest, size_t width, size_t others)
 {
-    size_t room = width > others + NAME_MIN ? width - others : NAME_MIN;
-    size_t wanted = longest < NAME_MIN ? NAME_MIN : longest > NAME_MAX ? NAME_MAX : longest;
+    size_t room = width > others + NAME_WIDTH_MIN ? width - others : NAME_WIDTH_MIN;
+    size_t wanted = longest < NAME_WIDTH_MIN   ? NAME_WIDTH_MIN
+                    : longest > NAME_WIDTH_MAX ? NAME_WIDTH_MAX
+                                               : longest;
     return wanted < room ? wanted : room;
 }
 
 /* --- the hub --- */
 
-static void write_title(struct top_page *page, const struct top_sample *sample, const char *url)
+static void write_title(struct top_page *page, const struct top_sample *sample,
+                        const struct top_wish *wish)
 {
     struct buf *out = &page->text;
     buf_literal(out, "belfry ");
@@ -100,11 +103,14 @@ static void write_title(struct top_page *page, const struct top_sample *sample, 
         buf_append_char(out, ' ');
     }
     buf_literal(out, "at ");
-    top_append_printable(out, str_of(url));
+    top_append_printable(out, str_of(wish->url));
     if (sample && sample->has_hub) {
         buf_printf(out, "  up %s  cpu %s  memory %s", top_span(sample->hub.uptime_s).text,
                    top_percent(sample->rates.cpu_percent).text,
                    top_bytes(sample->hub.memory_bytes).text);
+    }
+    if (sample && !isnan(wish->age_s)) {
+        buf_printf(out, "  %s OLD", top_span(wish->age_s).text);
     }
     end_line(page, TOP_TITLE);
 }
@@ -124,13 +130,14 @@ static void write_hub(struct top_page *page, const struct top_sample *sample)
     end_line(page, TOP_PLAIN);
 }
 
-static void write_figures(struct top_page *page, const struct top_sample *sample)
+static void write_figures(struct top_page *page, const struct top_sample *sample, const char *why)
 {
     const struct top_figures *f = &sample->figures;
     const struct top_rates *r = &sample->rates;
     struct buf *out = &page->text;
     if (!sample->has_figures) {
-        buf_literal(out, "no messages, loop and storage: there is no /metrics (prometheus.enabled)");
+        buf_literal(out, "messages, loop lag and storage are not told: ");
+        top_append_printable(out, str_of(why));
         end_line(page, TOP_NOTE);
         return;
     }
@@ -154,12 +161,12 @@ static void write_figures(struct top_page *page, const struct top_sample *sample
 
 static void write_feed(struct top_page *page, const struct top_feed *feed, size_t width)
 {
+    double last_s = feed->last_time > 0 ? feed->last_duration_ms / 1e3 : NAN;
     write_name(&page->text, feed->name, STR_EMPTY, width);
     buf_printf(&page->text, "%7s%9s%9s%9s%8s%8s%8s", top_rate(feed->refreshes_per_s).text,
-               top_duration(feed->last_duration_ms / 1e3).text,
-               top_duration(feed->p50_ms / 1e3).text, top_duration(feed->p99_ms / 1e3).text,
-               top_count(feed->watched).text, top_count(feed->shared).text,
-               top_count(feed->failed).text);
+               top_duration(last_s).text, top_duration(feed->p50_ms / 1e3).text,
+               top_duration(feed->p99_ms / 1e3).text, top_count(feed->watched).text,
+               top_count(feed->shared).text, top_count(feed->failed).text);
     end_line(page, TOP_PLAIN);
 }
 
@@ -223,17 +230,18 @@ BY(by_p99, p99_ms)
 BY(by_failures, failures_per_s)
 BY(by_calls, calls_per_s)
 
-/* What calls became of, the most frequent failures are not sorted out: there are few kinds. */
+/* What became of the calls. Failures first: a narrow terminal cuts the rest. */
 static void write_outcomes(struct buf *out, const struct top_upstream *u)
 {
     double good = u->outcomes[UPSTREAM_OK] + u->outcomes[UPSTREAM_NOT_MODIFIED];
-    buf_printf(out, "  ok %s", top_count(good).text);
+    buf_append_char(out, ' ');
     for (int i = 0; i < N_UPSTREAM_OUTCOMES; i++) {
         if (i != UPSTREAM_OK && i != UPSTREAM_NOT_MODIFIED && u->outcomes[i] > 0) {
             buf_printf(out, " %s %s", upstream_outcome_name((enum upstream_outcome)i),
                        top_count(u->outcomes[i]).text);
         }
     }
+    buf_printf(out, " ok %s", top_count(good).text);
 }
 
 static enum top_style style_of(const struct top_upstream *u)
@@ -257,14 +265,10 @@ static void write_upstream(struct top_page *page, const struct top_upstream *u, 
     end_line(page, style_of(u));
 }
 
-static void write_upstream_heading(struct top_page *page, enum top_order order, size_t name)
+static void write_upstream_heading(struct top_page *page, size_t name)
 {
-    static const char *const columns[TOP_N_ORDERS] = {"P99", "FAIL/S", "CALLS/S", NULL};
-    struct buf *out = &page->text;
-    (void)columns;
-    (void)order;
-    buf_printf(out, "%-*s  %-9s%8s%7s%9s%9s%5s  %s", (int)name, "UPSTREAM", "BREAKER", "CALLS/S",
-               "FAIL/S", "P50", "P99", "WAIT", "OUTCOMES");
+    buf_printf(&page->text, "%-*s  %-9s%8s%7s%9s%9s%5s  %s", (int)name, "UPSTREAM", "BREAKER",
+               "CALLS/S", "FAIL/S", "P50", "P99", "WAIT", "OUTCOMES");
     end_line(page, TOP_HEADING);
 }
 
@@ -272,7 +276,7 @@ static enum status write_upstreams(struct top_page *page, const struct top_sampl
                                    const struct top_wish *wish)
 {
     static int (*const orders[TOP_N_ORDERS])(const void *, const void *) = {by_p99, by_failures,
-                                                                           by_calls, by_name};
+                                                                            by_calls, by_name};
     const struct top_upstream **sorted = calloc(sample->n_upstreams + 1, sizeof(*sorted));
     size_t longest = 0;
     if (!sorted) {
@@ -286,7 +290,7 @@ static enum status write_upstreams(struct top_page *page, const struct top_sampl
     }
     qsort(sorted, sample->n_upstreams, sizeof(*sorted), orders[wish->order % TOP_N_ORDERS]);
     size_t name = name_width(longest, wish->width, UPSTREAM_COLUMNS);
-    write_upstream_heading(page, wish->order, name);
+    write_upstream_heading(page, name);
     for (size_t i = 0; i < sample->n_upstreams; i++) {
         write_upstream(page, sorted[i], name);
     }
@@ -331,12 +335,12 @@ enum status top_page_write(struct top_page *page, const struct top_sample *sampl
                            const struct top_wish *wish)
 {
     clear(page);
-    write_title(page, sample, wish->url);
+    write_title(page, sample, wish);
     if (!sample) {
         return outcome_of(page);
     }
     write_hub(page, sample);
-    write_figures(page, sample);
+    write_figures(page, sample, wish->figures_why);
     end_line(page, TOP_PLAIN);
     page->n_head = top_page_n_lines(page);
     enum status status = write_tables(page, sample, wish);
@@ -353,10 +357,11 @@ enum status top_page_write_help(struct top_page *page)
         "  arrows, page up, page down, home, end      scroll",
         "  ?            this; any key goes back",
         "",
-        "What is counted per second is the change since the sample before. SHARED, FAILED, slow",
-        "clients and OUTCOMES are sums since the hub's start. Bounds of loop lag and commits are",
-        "those of their histograms' buckets since the sample before. P50 and P99 are of the last",
-        "minutes; a feed has those of its slowest upstream, for which a refresh waits.",
+        "What is per second is the change since the sample before, \"-\" is not known.",
+        "SHARED, FAILED, slow clients and OUTCOMES are sums since the hub's start. Loop",
+        "lag and commits are upper bounds, of the time since the sample before. P50 and",
+        "P99 are of the last minutes; a feed has those of its slowest upstream, for",
+        "which a refresh waits.",
         "Yellow: a call failed since the sample before. Red: the breaker is open.",
     };
     clear(page);

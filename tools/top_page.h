@@ -32,8 +32,10 @@ const char *top_order_name(enum top_order order); /* "p99", "failures/s", "calls
 
 struct top_wish {
     const char *url;
-    enum top_order order; /* of upstreams */
-    size_t width;         /* of the terminal */
+    enum top_order order;    /* of upstreams */
+    size_t width;            /* of the terminal */
+    const char *figures_why; /* why there are none of /metrics */
+    double age_s;            /* of a sample that is not the newest state; NAN: it is */
 };
 
 void top_page_init(struct top_page *page);

@@ -15,44 +15,40 @@
         name_, offsetof(struct top_hub, member)                                                    \
     }
 const struct top_member top_hub_members[] = {
-    HUB("num_clients", n_clients),
-    HUB("num_users", n_users),
-    HUB("num_subs", n_subscriptions),
-    HUB("num_channels", n_channels),
-    HUB("uptime", uptime_s),
-    HUB("cpu", cpu_s),
-    HUB("rss", memory_bytes),
-    {NULL, 0},
+    HUB("num_clients", n_clients),    HUB("num_users", n_users),
+    HUB("num_subs", n_subscriptions), HUB("num_channels", n_channels),
+    HUB("uptime", uptime_s),          HUB("cpu", cpu_s),
+    HUB("rss", memory_bytes),         {NULL, 0},
 };
 
 #define FEED(member)                                                                               \
     {                                                                                              \
-        #member, offsetof(struct top_feed, member)                                                 \
+#member, offsetof(struct top_feed, member)                                                 \
     }
 const struct top_member top_feed_members[] = {
-    FEED(running),
-    FEED(refreshes),
-    FEED(shared),
-    FEED(changed),
-    FEED(incomplete),
-    FEED(failed),
-    FEED(scheduled),
-    FEED(not_modified),
-    FEED(watched),
-    FEED(last_time),
-    FEED(last_duration_ms),
-    {NULL, 0},
+    FEED(running),    FEED(refreshes), FEED(shared),           FEED(changed),
+    FEED(incomplete), FEED(failed),    FEED(scheduled),        FEED(not_modified),
+    FEED(watched),    FEED(last_time), FEED(last_duration_ms), {NULL, 0},
 };
 
 #define UPSTREAM(member)                                                                           \
     {                                                                                              \
-        #member, offsetof(struct top_upstream, member)                                             \
+#member, offsetof(struct top_upstream, member)                                             \
     }
 const struct top_member top_upstream_members[] = {
-    UPSTREAM(breaker_opened), UPSTREAM(calls),  UPSTREAM(attempts),   UPSTREAM(retries),
-    UPSTREAM(hedges), UPSTREAM(hedges_won), UPSTREAM(budget_spent),
-    UPSTREAM(active), UPSTREAM(waiting), UPSTREAM(p50_ms), UPSTREAM(p90_ms),
-    UPSTREAM(p99_ms), {NULL, 0},
+    UPSTREAM(breaker_opened),
+    UPSTREAM(calls),
+    UPSTREAM(attempts),
+    UPSTREAM(retries),
+    UPSTREAM(hedges),
+    UPSTREAM(hedges_won),
+    UPSTREAM(budget_spent),
+    UPSTREAM(active),
+    UPSTREAM(waiting),
+    UPSTREAM(p50_ms),
+    UPSTREAM(p90_ms),
+    UPSTREAM(p99_ms),
+    {NULL, 0},
 };
 
 double top_member_of(const struct top_member *member, const void *figures)
@@ -188,8 +184,7 @@ static bool read_feed(struct top_sample *sample, struct str object, struct top_f
     if (json_member(object, STR("state"), &part)) {
         read_members(part, top_feed_members, feed);
     }
-    return !json_member(object, STR("upstreams"), &part) ||
-           read_feed_upstreams(sample, feed, part);
+    return !json_member(object, STR("upstreams"), &part) || read_feed_upstreams(sample, feed, part);
 }
 
 static enum status read_feeds(struct top_sample *sample, struct str result)
@@ -218,8 +213,8 @@ static enum status read_feeds(struct top_sample *sample, struct str result)
 static struct str refusal_of(struct str reply)
 {
     struct str error;
-    struct str words = json_member(reply, STR("error"), &error) ? text_of(error, STR("message"))
-                                                                 : STR_EMPTY;
+    struct str words =
+        json_member(reply, STR("error"), &error) ? text_of(error, STR("message")) : STR_EMPTY;
     return words.len > 0 ? words : STR("not told by the hub");
 }
 

@@ -144,9 +144,9 @@ struct top_member {
     const char *name;
     size_t offset; /* of a double */
 };
-extern const struct top_member top_hub_members[];     /* cpu and rss are of its "process" */
-extern const struct top_member top_figure_members[];  /* names that are this program's */
-extern const struct top_member top_feed_members[];    /* of its "state" */
+extern const struct top_member top_hub_members[];    /* cpu and rss are of its "process" */
+extern const struct top_member top_figure_members[]; /* names that are this program's */
+extern const struct top_member top_feed_members[];   /* of its "state" */
 extern const struct top_member top_upstream_members[];
 /* Ends with a member without a name. */
 double top_member_of(const struct top_member *member, const void *figures);

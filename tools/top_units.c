@@ -84,7 +84,7 @@ struct top_text top_bytes(double bytes)
 struct top_text top_span(double seconds)
 {
     struct top_text t;
-    if (isnan(seconds)) {
+    if (!(seconds >= 0 && seconds < 1e12)) { /* no time that a hub has been up */
         return unknown();
     }
     long long s = (long long)seconds;
