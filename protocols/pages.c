@@ -8,21 +8,30 @@
 #include "protocols/api_params.h"
 #include "protocols/api_reply.h"
 #include "protocols/origin.h"
-#include "web/assets.h"
 
 #define TEXT_MAX_BYTES 1000
 
 #define SECURITY_HEADERS                                                                           \
-    "Content-Security-Policy: default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' "    \
-    "data:; "                                                                                      \
-    "frame-ancestors 'none'\r\n"                                                                   \
     "X-Content-Type-Options: nosniff\r\n"                                                          \
-    "Referrer-Policy: no-referrer\r\n"
+    "Referrer-Policy: no-referrer\r\n"                                                             \
+    "Content-Security-Policy: default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; "
 
-bool pages_handle_asset(struct http_request *request)
+/* The page about the API is made of elements that bring their styles along. */
+static const char *const policies[] = {
+    [WEB_DEMO] = "connect-src 'self' ws: wss:",
+    [WEB_DOCS] = "style-src 'self' 'unsafe-inline'",
+};
+
+bool pages_is_about_api(struct str path)
+{
+    return str_eq(path, STR("/openapi.json")) || str_eq(path, STR("/docs/api")) ||
+           str_starts_with(path, STR("/docs/api/"));
+}
+
+bool pages_handle_asset(enum web_site site, struct http_request *request)
 {
     enum http_method method = http_request_method(request);
-    const struct web_asset *asset = web_asset_find(http_request_path(request));
+    const struct web_asset *asset = web_asset_find(site, http_request_path(request));
     if (!asset) {
         return false;
     }
@@ -31,8 +40,9 @@ bool pages_handle_asset(struct http_request *request)
         return true;
     }
     char headers[512];
-    snprintf(headers, sizeof(headers), SECURITY_HEADERS "Cache-Control: no-cache\r\nETag: %s\r\n",
-             asset->etag);
+    snprintf(headers, sizeof(headers),
+             SECURITY_HEADERS "%s\r\nCache-Control: no-cache\r\nETag: %s\r\n%s", policies[site],
+             asset->etag, asset->is_gzip ? "Content-Encoding: gzip\r\n" : "");
     struct http_reply reply = {.status = 200,
                                .content_type = asset->content_type,
                                .headers = headers,
@@ -40,6 +50,7 @@ bool pages_handle_asset(struct http_request *request)
     struct str known = http_request_header(request, HTTP_HEADER_IF_NONE_MATCH);
     if (str_eq(known, str_of(asset->etag))) {
         reply.status = 304;
+        reply.content_type = NULL;
         reply.body = STR_EMPTY;
     }
     http_reply(request, &reply);
