@@ -88,6 +88,21 @@ test('what the Debian package makes of genconfig has the database in /var/lib', 
   assert.equal((await belfry(['checkconfig', '--config', file])).code, 0);
 });
 
+test('docs/operations.md: a new operator gets a good configuration', async t => {
+  const folder = await temporaryFolder(t);
+  const page = await readFile(join(ROOT, 'docs/operations.md'), 'utf8');
+  const blocks = [...page.matchAll(/^```sh\n([^]*?)^```$/gm)].map(([, block]) => block);
+  const steps = blocks.filter(block => /\/etc\/belfry\/(key\.pem|belfry\.json <<)/.test(block) && block.startsWith('sudo ')).slice(0, 2);
+  const script = steps.join('').replaceAll('sudo ', '').replaceAll('-g belfry-config ', '').replaceAll('/etc/belfry', folder)
+    .replaceAll('belfry checkconfig', '"$BELFRY" checkconfig').replace(/^systemctl .*$/gm, '');
+  const file = join(folder, 'belfry.json');
+  await belfry(['genconfig', '--config', file]);
+  const { stdout } = await run('bash', ['-ec', script], { env: { ...process.env, BELFRY: BIN } });
+  assert.equal(stdout, `${file}: ok\n`);
+  const text = await readFile(file, 'utf8');
+  for (const wanted of [/^ *"port": 8443$/m, /"internal_port": 8001,/, /^ *"tls": \{ "enabled": true,/m, /^ *"name": "front",/m]) assert.match(text, wanted);
+});
+
 async function install(t, prefix) {
   const folder = await temporaryFolder(t);
   await run('cmake', ['--install', dirname(BIN), '--prefix', prefix], { env: { ...process.env, DESTDIR: folder } });
@@ -120,5 +135,28 @@ test('cmake --install', async t => {
     assert.match(unit, /^ExecStart=\/opt\/hub\/bin\/belfry serve --config \/opt\/hub\/etc\/belfry\/belfry\.json$/m);
     assert.match(unit, /^EnvironmentFile=-\/opt\/hub\/etc\/default\/belfry$/m);
     assert.ok(files.includes('/opt/hub/etc/default/belfry'));
+  });
+  await t.test('the Debian package of it', async sub => {
+    const folder = await temporaryFolder(sub);
+    await run('cpack', ['-G', 'DEB', '-B', folder], { cwd: dirname(BIN) });
+    const [name] = (await readdir(folder)).filter(file => file.endsWith('.deb'));
+    assert.match(name, /^belfry_\d+\.\d+\.\d+_[a-z0-9]+\.deb$/);
+    const file = join(folder, name);
+    const { stdout: depends } = await run('dpkg-deb', ['--field', file, 'Depends']);
+    for (const wanted of ['libwebsockets17 ', 'libwebsockets-evlib-uv', 'libssl3 ', 'adduser']) assert.ok(depends.includes(wanted), `${wanted}: ${depends}`);
+    // The image gets by hand what the package gets by itself; these every Debian has. With sanitizers there are more.
+    const libraries = depends.match(/\blib[a-z0-9.+-]+/g).filter(library => !['libc6', 'libtinfo6'].includes(library));
+    const image = (await readFile(join(ROOT, 'Dockerfile'), 'utf8')).split(/^FROM /m).at(-1);
+    if (!depends.includes('libasan')) assert.deepEqual(libraries.filter(library => !image.includes(` ${library} `)), []);
+    const { stdout: list } = await run('dpkg-deb', ['--contents', file]);
+    assert.match(list, /^-rw-r--r-- root\/root .* \.\/etc\/default\/belfry$/m);
+    assert.match(list, /^-rwxr-xr-x root\/root .* \.\/usr\/bin\/belfry$/m);
+    assert.deepEqual(list.split('\n').filter(line => line && !/ \.\/((etc|usr)\/.*)$/.test(line)), []);
+    await run('dpkg-deb', ['--control', file, join(folder, 'control')]);
+    assert.equal(await readFile(join(folder, 'control/conffiles'), 'utf8'), '/etc/default/belfry\n');
+    for (const script of ['postinst', 'prerm', 'postrm']) await run('sh', ['-n', join(folder, 'control', script)]);
+    await run('dpkg-deb', ['--extract', file, join(folder, 'root')]);
+    const unit = await readFile(join(folder, 'root/usr/lib/systemd/system/belfry.service'), 'utf8');
+    assert.match(unit, /^ExecStart=\/usr\/bin\/belfry serve --config \/etc\/belfry\/belfry\.json$/m);
   });
 });
