@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Unit metrics collects the figures into one struct and writes them by one table: a row is a sample
  * of a family, and the first row of a family has its help. Names are those of Centrifugo where the
- * thing is the same. Loop's thread only. */
+ * thing is the same. Loop's thread only.
+ */
 #include "protocols/metrics.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -17,9 +17,7 @@
 #include "protocols/metrics_api.h"
 #include "protocols/metrics_clients.h"
 #include "protocols/metrics_text.h"
-#include "protocols/metrics_upstreams.h"
 
-#define TEXT_MAX_BYTES   ((size_t)64 << 20)
 #define LABELS_MAX_BYTES ((size_t)4096)
 
 struct process_figures {
@@ -492,7 +490,7 @@ static void collect(const struct metrics *metrics, struct figures *figures)
     read_process(metrics, &figures->process);
 }
 
-bool metrics_write(struct buf *out, const struct metrics *metrics)
+void metrics_write_beginning(struct buf *out, const struct metrics *metrics)
 {
     struct figures figures;
     collect(metrics, &figures);
@@ -500,28 +498,10 @@ bool metrics_write(struct buf *out, const struct metrics *metrics)
     metrics_write_clients(out, metrics->hub);
     metrics_write_http(out, metrics->http);
     write_feeds(out, metrics->hub);
-    bool is_whole = metrics_write_upstreams(out, metrics->hub);
-    write_proxies(out, metrics->hub);
-    metrics_write_api(out, metrics->api);
-    return is_whole && !buf_failed(out);
 }
 
-void metrics_handle(const struct metrics *metrics, struct http_request *request)
+void metrics_write_end(struct buf *out, const struct metrics *metrics)
 {
-    enum http_method method = http_request_method(request);
-    if (method != HTTP_GET && method != HTTP_HEAD) {
-        http_reply(request, &(struct http_reply){.status = 405, .headers = "Allow: GET, HEAD\r\n"});
-        return;
-    }
-    struct buf text;
-    buf_init(&text, TEXT_MAX_BYTES);
-    if (metrics_write(&text, metrics)) {
-        http_reply(request,
-                   &(struct http_reply){.status = 200,
-                                        .content_type = "text/plain; version=0.0.4; charset=utf-8",
-                                        .body = buf_str(&text)});
-    } else {
-        http_reply(request, &(struct http_reply){.status = 500});
-    }
-    buf_release(&text);
+    write_proxies(out, metrics->hub);
+    metrics_write_api(out, metrics->api);
 }

@@ -24,6 +24,7 @@ struct metrics {
     struct hub *hub;
     struct storage *storage;
     struct loop *loop;
+    struct deadlines *deadlines;
     int64_t started_ms; /* wall clock */
     const struct url_proxy_stats *url_proxy;
     const struct api *api;
@@ -31,9 +32,12 @@ struct metrics {
     struct reload_stats reloads;
 };
 
+/* Its cost does not grow with clients, channels or publications; with many upstreams it takes
+ * several turns of the loop. metrics outlives the request. */
 void metrics_handle(const struct metrics *metrics, struct http_request *request);
-/* The reply's text. Its cost does not grow with clients, channels or publications. False: memory is
- * short, or the text is too large. */
-bool metrics_write(struct buf *out, const struct metrics *metrics) MUST_CHECK;
+
+/* For metrics_scrape.c: all in front of the upstreams' part, and all behind it. */
+void metrics_write_beginning(struct buf *out, const struct metrics *metrics);
+void metrics_write_end(struct buf *out, const struct metrics *metrics);
 
 #endif

@@ -139,6 +139,20 @@ static void write_connections(struct buf *out, const struct traffic *t)
     }
 }
 
+static void write_subscriptions(struct buf *out, const struct traffic *t)
+{
+    static const char family[] = "belfry_client_subscriptions_inflight";
+    metrics_write_head(out, family, "gauge", "Subscriptions, by library and namespace.");
+    for (const struct traffic_namespace *ns = t->namespaces; ns; ns = ns->hh.next) {
+        for (size_t i = 0; i < N_CLIENT_NAMES; i++) {
+            write_counted(
+                out, family,
+                LABELS("client_name", traffic_client_names[i], "channel_namespace", ns->name),
+                ns->n_subscriptions[i]);
+        }
+    }
+}
+
 /* --- by code --- */
 
 static void write_unsubscribes(struct buf *out, const struct traffic *t)
@@ -203,6 +217,7 @@ void metrics_write_clients(struct buf *out, struct hub *hub)
 {
     const struct traffic *t = hub_traffic(hub);
     write_connections(out, t);
+    write_subscriptions(out, t);
     write_commands(out, t);
     write_errors(out, t);
     write_unsubscribes(out, t);

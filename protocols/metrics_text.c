@@ -55,8 +55,8 @@ static void write_bound(struct buf *out, enum metrics_scale scale, size_t bucket
     }
 }
 
-static void write_bucket(struct buf *out, const char *name, struct str labels,
-                         enum metrics_scale scale, size_t bucket)
+/* All of a bucket's line that is in front of the bound. */
+static void begin_bucket(struct buf *out, const char *name, struct str labels)
 {
     buf_append(out, str_of(name));
     buf_literal(out, "_bucket{");
@@ -65,8 +65,29 @@ static void write_bucket(struct buf *out, const char *name, struct str labels,
         buf_append_char(out, ',');
     }
     buf_literal(out, "le=\"");
-    write_bound(out, scale, bucket);
-    buf_literal(out, "\"} ");
+}
+
+/* Appends what stands there already. */
+static void repeat(struct buf *out, size_t begin, size_t len)
+{
+    if (buf_reserve(out, len) == STATUS_OK) {
+        buf_append(out, (struct str){out->ptr + begin, len});
+    } else {
+        out->failed = true;
+    }
+}
+
+static void write_seconds(struct buf *out, uint64_t microseconds)
+{
+    uint64_t rest = microseconds % 1000000;
+    buf_append_u64(out, microseconds / 1000000);
+    for (uint64_t unit = 100000; rest > 0; rest %= unit, unit /= 10) {
+        if (unit == 100000) {
+            buf_append_char(out, '.');
+        }
+        buf_append_char(out, (char)('0' + rest / unit));
+    }
+    buf_append_char(out, '\n');
 }
 
 /* Another thread may be adding: what is counted in the last bucket and what is told as the count
@@ -77,10 +98,19 @@ void metrics_write_histogram(struct buf *out, const char *name, struct str label
     size_t first = scale == METRICS_FROM_MILLISECONDS ? FIRST_MILLISECONDS : 0;
     uint64_t sum = histogram_sum(h);
     uint64_t n = 0;
+    size_t begin = out->len;
+    size_t len = 0;
     for (size_t i = 0; i < HISTOGRAM_N_BUCKETS; i++) {
         n += histogram_count(h, i);
+        if (i == first) {
+            begin_bucket(out, name, labels);
+            len = out->len - begin;
+        } else if (i > first) {
+            repeat(out, begin, len);
+        }
         if (i >= first) {
-            write_bucket(out, name, labels, scale, i);
+            write_bound(out, scale, i);
+            buf_literal(out, "\"} ");
             end_sample(out, n);
         }
     }
@@ -88,7 +118,7 @@ void metrics_write_histogram(struct buf *out, const char *name, struct str label
     if (scale == METRICS_NUMBERS) {
         end_sample(out, sum);
     } else {
-        buf_printf(out, "%.15g\n", (double)sum / 1e6);
+        write_seconds(out, sum);
     }
     begin_sample(out, name, "_count", labels);
     end_sample(out, n);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Unit metrics_upstreams writes family by family, as the format wants it: there may be thousands of
- * upstreams, so their figures and labels are gathered once. No state beyond a call. */
+/* Unit metrics_upstreams writes family by family, as the format wants it, all upstreams in each.
+ * All figures are gathered at first: the upstreams may have gone before all is written. */
 #include "protocols/metrics_upstreams.h"
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "protocols/metrics_text.h"
 
@@ -56,17 +57,20 @@ static const struct family {
 
 struct entry {
     struct upstream_stats stats;
-    size_t labels_begin; /* in the text of all */
+    struct histogram latencies; /* stats.latencies */
+    size_t labels_begin;        /* in the text of all */
     size_t labels_len;
 };
 
-struct gathering {
-    struct hub *hub;
+struct metrics_upstreams {
+    struct hub *hub; /* while it is gathered, as the next one */
     const char *feed;
     struct buf labels;
     struct entry *entries;
     size_t n_entries;
     size_t capacity;
+    size_t family; /* where writing goes on */
+    size_t entry;
 };
 
 /* --- gathering --- */
@@ -74,7 +78,7 @@ struct gathering {
 static void count_upstreams(void *arg, const struct feed_options *options,
                             const struct feed_stats *stats)
 {
-    struct gathering *g = arg;
+    struct metrics_upstreams *g = arg;
     (void)stats;
     g->capacity += options->upstreams.n_items;
 }
@@ -83,12 +87,14 @@ static void count_upstreams(void *arg, const struct feed_options *options,
 static void gather_upstream(void *arg, const struct feed_upstream_options *options,
                             const struct upstream_stats *stats)
 {
-    struct gathering *g = arg;
+    struct metrics_upstreams *g = arg;
     if (g->n_entries == g->capacity) {
         return;
     }
     struct entry *e = &g->entries[g->n_entries++];
     e->stats = *stats;
+    memcpy(&e->latencies, stats->latencies, sizeof(e->latencies));
+    e->stats.latencies = &e->latencies;
     e->labels_begin = g->labels.len;
     buf_literal(&g->labels, "feed=\"");
     buf_append(&g->labels, str_of(g->feed));
@@ -101,7 +107,7 @@ static void gather_upstream(void *arg, const struct feed_upstream_options *optio
 static void gather_feed(void *arg, const struct feed_options *options,
                         const struct feed_stats *stats)
 {
-    struct gathering *g = arg;
+    struct metrics_upstreams *g = arg;
     (void)stats;
     g->feed = options->name;
     hub_feed_upstreams(g->hub, options, gather_upstream, g);
@@ -164,39 +170,55 @@ static void write_entry(struct buf *out, const struct family *f, struct str labe
     }
 }
 
-static void write_families(struct buf *out, const struct gathering *g)
+bool metrics_upstreams_write(struct metrics_upstreams *g, struct buf *out, size_t n_max)
 {
     struct str all = buf_str(&g->labels);
-    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
-        const struct family *f = &families[i];
-        metrics_write_head(out, f->name, f->type, f->help);
-        for (size_t k = 0; k < g->n_entries; k++) {
-            const struct entry *e = &g->entries[k];
+    for (; g->family < sizeof(families) / sizeof(families[0]); g->family++, g->entry = 0) {
+        const struct family *f = &families[g->family];
+        if (n_max == 0) {
+            return true;
+        }
+        if (g->entry == 0) {
+            metrics_write_head(out, f->name, f->type, f->help);
+        }
+        for (; g->entry < g->n_entries; g->entry++, n_max--) {
+            if (n_max == 0) {
+                return true;
+            }
+            const struct entry *e = &g->entries[g->entry];
             write_entry(out, f, str_head(str_tail(all, e->labels_begin), e->labels_len), &e->stats);
         }
     }
+    return false;
 }
 
-/* False: memory is short. */
-static bool gather(struct gathering *g)
+/* --- the whole --- */
+
+struct metrics_upstreams *metrics_upstreams_gather(struct hub *hub)
 {
-    hub_feeds(g->hub, count_upstreams, g);
+    struct metrics_upstreams *g = calloc(1, sizeof(*g));
+    if (!g) {
+        return NULL;
+    }
+    g->hub = hub;
+    buf_init(&g->labels, LABELS_MAX_BYTES);
+    hub_feeds(hub, count_upstreams, g);
     g->entries = calloc(g->capacity + 1, sizeof(*g->entries));
     if (g->entries) {
-        hub_feeds(g->hub, gather_feed, g);
+        hub_feeds(hub, gather_feed, g);
     }
-    return g->entries && !buf_failed(&g->labels);
+    if (!g->entries || buf_failed(&g->labels)) {
+        metrics_upstreams_destroy(g);
+        return NULL;
+    }
+    return g;
 }
 
-bool metrics_write_upstreams(struct buf *out, struct hub *hub)
+void metrics_upstreams_destroy(struct metrics_upstreams *g)
 {
-    struct gathering g = {.hub = hub};
-    buf_init(&g.labels, LABELS_MAX_BYTES);
-    bool is_gathered = gather(&g);
-    if (is_gathered) {
-        write_families(out, &g);
+    if (g) {
+        buf_release(&g->labels);
+        free(g->entries);
+        free(g);
     }
-    free(g.entries);
-    buf_release(&g.labels);
-    return is_gathered;
 }

@@ -83,6 +83,25 @@ static void keys_that_stay_keep_their_figures(void **state)
     config_release(&http_api_options_shape, &none);
 }
 
+static void who_gets_the_place_of_another_is_another(void **state)
+{
+    (void)state;
+    static struct api_keys keys;
+    struct http_api_options before = read_options("{\"keys\":[" READER "]}");
+    api_keys_set(&keys, &before);
+    struct api_key *place = named(&keys, "reader");
+    uint32_t id = place->id;
+    api_keys_set(&keys, &before);
+    assert_int_equal(place->id, id);
+    struct http_api_options after = read_options("{\"keys\":[" ALL "]}");
+    api_keys_set(&keys, &after);
+    config_release(&http_api_options_shape, &before);
+    assert_ptr_equal(named(&keys, "all"), place);
+    assert_int_not_equal(place->id, id);
+    assert_int_not_equal(place->id, 0);
+    config_release(&http_api_options_shape, &after);
+}
+
 static void there_is_room_for_the_most_keys_each_time(void **state)
 {
     (void)state;
@@ -111,6 +130,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_is_for_its_methods),
         cmocka_unit_test(keys_that_stay_keep_their_figures),
+        cmocka_unit_test(who_gets_the_place_of_another_is_another),
         cmocka_unit_test(there_is_room_for_the_most_keys_each_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

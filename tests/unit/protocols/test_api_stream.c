@@ -61,6 +61,8 @@ static void too_many_and_none_are_refused(void **state)
     assert_int_equal(api_stream_check(STR(""), 9, &n, &fault), STATUS_LIMIT);
     assert_int_equal(api_stream_check(STR(" \n"), 9, &n, &fault), STATUS_LIMIT);
     assert_int_equal(api_stream_check(STR("{}{}{}"), 2, &n, &fault), STATUS_LIMIT);
+    /* What comes behind is not looked at any more: it may be long. */
+    assert_int_equal(api_stream_check(STR("{}{}{} no object"), 2, &n, &fault), STATUS_LIMIT);
     assert_int_equal(n, 17);
 }
 
