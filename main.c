@@ -78,6 +78,7 @@ static void close_handles(struct program *p)
     for (size_t i = 0; i < sizeof(p->signals) / sizeof(p->signals[0]); i++) {
         uv_close((uv_handle_t *)&p->signals[i], NULL);
     }
+    signal(SIGHUP, SIG_IGN); /* libuv has left it with what it means by default: the end */
 }
 
 static bool is_overdue(const struct program *p)

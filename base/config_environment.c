@@ -8,6 +8,8 @@
 #include "base/log.h"
 
 #define ENVIRONMENT_PREFIX "BELFRY_"
+/* No key of the configuration: "belfry top" reads it. */
+#define KEY_OF_TOP "BELFRY_KEY"
 
 /* Scalars and lists of texts. */
 static bool has_override(const struct config_field *field)
@@ -90,7 +92,7 @@ void config_warn_of_variables(const struct config_shape *shape, struct str docum
         ptrdiff_t equals = str_find(name, '=');
         name = equals < 0 ? name : str_head(name, (size_t)equals);
         if (str_starts_with(name, prefix) && !variable_fits(shape, str_tail(name, prefix.len)) &&
-            !mentions(document, name)) {
+            !str_eq(name, STR(KEY_OF_TOP)) && !mentions(document, name)) {
             log_warn("config", "unknown_environment_variable", log_str("name", name));
         }
     }

@@ -71,6 +71,7 @@ struct channel *channel_acquire(struct hub *hub, struct str name,
         }
         c->hub = hub;
         c->ns = ns;
+        c->traffic = traffic_namespace(&hub->traffic, str_of(ns->name));
         c->queue.channel = c;
         c->answer = (struct deferred){.fn = channel_answer_waiters, .arg = c};
         c->name_len = name.len;

@@ -16,7 +16,8 @@ struct channel {
     UT_hash_handle hh;
     struct hub *hub;
     const struct namespace_options *ns;
-    unsigned n_refs; /* operations that hold it */
+    struct traffic_namespace *traffic; /* of that name; NULL: memory was short */
+    unsigned n_refs;                   /* operations that hold it */
 
     struct client **places;
     uint32_t n_places;

@@ -59,6 +59,7 @@ struct client *client_create(struct hub *hub, const struct client_transport *tra
     c->hub = hub;
     c->transport = transport;
     c->conn = conn;
+    c->name_index = N_CLIENT_NAMES - 1;
     rng_bytes(c->id, sizeof(c->id));
     c->id[6] = (uint8_t)((c->id[6] & 0x0f) | 0x40); /* version 4 and variant of RFC 9562 */
     c->id[8] = (uint8_t)((c->id[8] & 0x3f) | 0x80);
@@ -135,13 +136,16 @@ static void tell_webhooks(struct client *c, const struct disconnect *why)
     webhooks_disconnected(c->hub->webhooks, &who, why->code, str_of(why->reason));
 }
 
-void client_count_connected(struct client *c, struct str name)
+void client_set_name(struct client *c, struct str name)
 {
-    unsigned index = traffic_client_name(name);
-    c->name_index = index & 15;
+    c->name_index = traffic_client_name(name) & 15;
+}
+
+void client_count_connected(struct client *c)
+{
     c->is_counted = true;
-    c->hub->traffic.n_accepted[c->transport->kind][index]++;
-    c->hub->traffic.n_connected[c->transport->kind][index]++;
+    c->hub->traffic.n_accepted[c->transport->kind][c->name_index]++;
+    c->hub->traffic.n_connected[c->transport->kind][c->name_index]++;
 }
 
 static void forget_connected(struct client *c)

@@ -130,6 +130,9 @@ void client_stop_expiry(struct client *client);
 
 /* --- life: client.c --- */
 
+/* name: of the connect command. Before it has subscriptions. */
+void client_set_name(struct client *client, struct str name);
+
 /* Connecting or connected: there is somebody to answer. */
 static inline bool client_is_there(const struct client *client)
 {
@@ -146,8 +149,7 @@ bool client_call_ends(struct client *client) MUST_CHECK;
 
 /* Connected from here on: pings begin. */
 void client_begin_pings(struct client *client);
-/* name: of the connect command. */
-void client_count_connected(struct client *client, struct str name);
+void client_count_connected(struct client *client);
 
 /* --- output: client_output.c --- */
 

@@ -92,6 +92,13 @@ static struct channel_wishes wishes_of(const struct subscription *s)
                                    .has_joins = s->has_joins};
 }
 
+static void count_subscription(const struct client *c, struct channel *channel, int change)
+{
+    if (channel->traffic) {
+        channel->traffic->n_subscriptions[c->name_index] += (size_t)change;
+    }
+}
+
 enum status client_add_subscription(struct client *c, const struct subscription *subscription)
 {
     if (!reserve(c)) {
@@ -104,6 +111,7 @@ enum status client_add_subscription(struct client *c, const struct subscription 
         return status;
     }
     c->n_subscriptions++;
+    count_subscription(c, s->channel, 1);
     if (s->tells_joins) {
         tell_presence(c, s, PRESENCE_JOIN);
     }
@@ -140,6 +148,7 @@ void client_remove_subscription(struct client *c, struct subscription *s,
     tell_webhooks(c, s->channel, why);
     struct subscription removed = *s;
     *s = c->subscriptions[--c->n_subscriptions];
+    count_subscription(c, removed.channel, -1);
     struct channel_wishes wishes = wishes_of(&removed);
     subscription_more_free(c->hub, removed.more);
     channel_remove(removed.channel, removed.index, wishes);

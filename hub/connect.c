@@ -530,7 +530,7 @@ static void answer_well(struct connect *k)
     k->result.subs = subs;
     k->result.n_subs = k->n_parts;
     client_begin_pings(k->client);
-    client_count_connected(k->client, str_of(k->name));
+    client_count_connected(k->client);
     k->done(k->arg, STATUS_OK, NULL, &k->result);
     free(subs);
 }
@@ -658,6 +658,7 @@ void client_connect(struct client *c, const struct connect_request *request, con
     k->channel = keep(k, request->channel);
     k->expires_at = request->expires_at;
     keep_emulated_headers(c, request->headers);
+    client_set_name(c, request->name);
     client_call_begins(c);
     c->hub->n_operations++;
     if (client_is_there(c)) {

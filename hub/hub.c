@@ -100,6 +100,7 @@ void hub_destroy(struct hub *hub)
     }
     token_verifier_destroy(hub->connection_tokens);
     fan_out_destroy(hub->fan_out);
+    traffic_release(&hub->traffic);
     free(hub->wanted_headers.items);
     buf_release(&hub->cork);
     buf_release(&hub->scratch);

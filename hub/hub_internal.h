@@ -70,8 +70,8 @@ struct hub {
     uint64_t n_refused_limit; /* connections: connection_limit */
     uint64_t n_refused_rate;
     uint64_t n_refused_user_limit;
-    uint64_t n_rotated;   /* max_lifetime */
-    uint64_t n_recovered; /* recoveries, successful and not */
+    uint64_t n_rotated;        /* max_lifetime */
+    uint64_t n_recovered;      /* recoveries, successful and not */
     uint64_t n_recovered_some; /* successful ones that brought publications */
     uint64_t n_unrecovered;
     uint64_t n_tail_hits; /* recoveries and history reads, from memory and not */

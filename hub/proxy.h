@@ -107,8 +107,8 @@ struct proxy_stats {
     uint64_t n_failed[PROXY_N_EVENTS]; /* is_failure */
     uint64_t n_overloaded;
     size_t n_under_way;
-    size_t n_inflight[PROXY_N_EVENTS];  /* the same, by what about */
-    const struct histogram *durations;  /* PROXY_N_EVENTS: to the answer, microseconds */
+    size_t n_inflight[PROXY_N_EVENTS]; /* the same, by what about */
+    const struct histogram *durations; /* PROXY_N_EVENTS: to the answer, microseconds */
 };
 void proxy_stats(const struct proxy *proxy, struct proxy_stats *ret_stats);
 

@@ -3,6 +3,8 @@
  * state is the hub's. */
 #include "hub/traffic.h"
 
+#include <stdlib.h>
+
 const char *client_command_name(enum client_command command)
 {
     static const char *const names[N_CLIENT_COMMANDS] = {
@@ -56,6 +58,31 @@ unsigned traffic_client_name(struct str name)
         i++;
     }
     return i;
+}
+
+struct traffic_namespace *traffic_namespace(struct traffic *t, struct str name)
+{
+    struct traffic_namespace *ns;
+    name = name.ptr ? name : STR("");
+    HASH_FIND(hh, t->namespaces, name.ptr, name.len, ns);
+    if (!ns) {
+        ns = calloc(1, sizeof(*ns) + name.len + 1);
+        if (ns) {
+            memcpy(ns->name, name.ptr, name.len);
+            HASH_ADD_KEYPTR(hh, t->namespaces, ns->name, name.len, ns);
+        }
+    }
+    return ns;
+}
+
+void traffic_release(struct traffic *t)
+{
+    struct traffic_namespace *ns;
+    struct traffic_namespace *next;
+    HASH_ITER (hh, t->namespaces, ns, next) {
+        HASH_DEL(t->namespaces, ns);
+        free(ns);
+    }
 }
 
 static size_t find_code(const uint16_t *codes, size_t n_codes, uint32_t code)

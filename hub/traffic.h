@@ -5,6 +5,8 @@
 #ifndef BELFRY_HUB_TRAFFIC_H
 #define BELFRY_HUB_TRAFFIC_H
 
+#include <uthash.h>
+
 #include "base/histogram.h"
 #include "base/str.h"
 #include "hub/wire_format.h"
@@ -44,6 +46,13 @@ extern const uint16_t traffic_close_codes[N_CLOSE_CODES];
 #define N_UNSUBSCRIBE_CODES 4
 extern const uint16_t traffic_unsubscribe_codes[N_UNSUBSCRIBE_CODES];
 
+/* Of the channels of a namespace: there are as many as the configuration has ever had. */
+struct traffic_namespace {
+    UT_hash_handle hh;
+    size_t n_subscriptions[N_CLIENT_NAMES];
+    char name[];
+};
+
 struct traffic_messages {
     uint64_t n_messages;
     uint64_t n_bytes;
@@ -55,6 +64,7 @@ struct traffic {
     size_t outbox_bytes; /* of all clients: what waits for their connections */
     size_t n_outboxes;   /* clients for whom something waits */
 
+    struct traffic_namespace *namespaces; /* a hash by name */
     uint64_t n_accepted[N_TRANSPORT_KINDS][N_CLIENT_NAMES];
     size_t n_connected[N_TRANSPORT_KINDS][N_CLIENT_NAMES];
     uint64_t n_closes[N_TRANSPORT_KINDS][N_CLOSE_CODES]; /* by the server */
@@ -75,6 +85,10 @@ static inline void traffic_received(struct traffic *t, enum transport_kind kind,
     t->received[kind].n_messages++;
     t->received[kind].n_bytes += n_bytes;
 }
+
+/* Made when it is not there yet; lives as long as the traffic. NULL: memory is short. */
+struct traffic_namespace *traffic_namespace(struct traffic *t, struct str name);
+void traffic_release(struct traffic *t);
 
 void traffic_closed(struct traffic *t, enum transport_kind kind, uint32_t code);
 void traffic_unsubscribed(struct traffic *t, uint32_t code);

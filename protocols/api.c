@@ -59,9 +59,19 @@ enum api_method api_find(struct str name)
     return method < N_API_METHODS && methods[method] ? method : N_API_METHODS;
 }
 
+/* Another configuration may have come while the calls of a batch are begun. */
+static bool has_key(const struct api_call *call)
+{
+    return call->key->id == call->key_id;
+}
+
 static void deny(struct api_call *call)
 {
     char text[192];
+    if (!has_key(call)) {
+        api_answer_error(call, STATUS_DENIED, "the key is not configured any more");
+        return;
+    }
     snprintf(text, sizeof(text), "the key \"%s\" is not for %s", call->key->name,
              api_method_names[call->method]);
     api_answer_error(call, STATUS_DENIED, text);
@@ -70,7 +80,8 @@ static void deny(struct api_call *call)
 /* A batch is but a way to send commands, of which each is looked at. */
 static bool is_admitted(const struct api_call *call)
 {
-    return call->method == API_BATCH || api_key_admits(call->key, call->method);
+    bool is_batch = call->method == API_BATCH;
+    return is_batch || (has_key(call) && api_key_admits(call->key, call->method));
 }
 
 void api_begin(struct api_call *call)
@@ -158,6 +169,7 @@ void api_handle(struct api *api, struct str name, struct http_request *request)
         struct api_call *call = api_call_of_request(api->hub, request);
         call->api = api;
         call->key = key;
+        call->key_id = key->id;
         call->method = method;
         call->is_transport_mode = is_transport_mode(api, request);
         api_begin(call);
@@ -171,6 +183,7 @@ void api_handle_lines(struct api *api, struct http_request *request)
         struct api_call *call = api_call_of_request(api->hub, request);
         call->api = api;
         call->key = key;
+        call->key_id = key->id;
         call->method = API_BATCH;
         call->begun_us = clock_monotonic_us();
         api_answer_lines(call);

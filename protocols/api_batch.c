@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Unit api_batch begins the calls of one request: one after another, or, where the caller wants it,
- * some at a time. Each answer is kept as it comes; all are written in order when the last one has
- * come. What is begun goes on when the caller has gone. Loop's thread only. */
+ * some at a time. Answers are written as they come, which mostly is their order; else they are put
+ * in order when the last one has come. What is begun goes on when the caller has gone. Reading a
+ * large request, its calls and its answer have turns of the loop of their own. Loop's thread only.
+ */
 #include "protocols/api_batch.h"
 
 #include <stdio.h>
@@ -11,12 +13,17 @@
 #include "protocols/api.h"
 #include "protocols/api_reply.h"
 #include "protocols/api_stream.h"
+#include "protocols/tracing.h"
 
 /* As many as of a broadcast: so that neither loop nor storage has to take all at once. */
 #define MAX_OPEN 64
 
 /* Calls that are answered at once hold the loop no longer in one go. */
 #define TURN_US 1000
+
+/* What is more has another turn. */
+#define BEGUN_AT_ONCE          200
+#define ANSWERED_AT_ONCE_BYTES 65536
 
 struct piece {
     struct api_call call;
@@ -32,8 +39,12 @@ struct batch {
     size_t max_open;
     struct json_walk rest; /* commands not begun */
     struct str lines;      /* the same */
-    struct buf answers;
+    struct buf answers;    /* all of them, and what stands in front of and between them */
+    size_t n_bytes_left;   /* for further ones */
+    size_t n_kept;
+    bool is_out_of_order;
     bool is_beginning;
+    bool is_put_off; /* the end */
     struct deferred go_on;
     size_t n_begun;
     size_t n_open;
@@ -46,6 +57,16 @@ struct batch {
 static const char too_large[] =
     "with this one the answers are larger than http_api.batch_max_answer_size";
 
+static void begin_all(const struct batch *b, struct buf *out)
+{
+    buf_append(out, b->has_lines ? STR_EMPTY : STR("{\"replies\":["));
+}
+
+static void separate(const struct batch *b, struct buf *out)
+{
+    buf_append_char(out, b->has_lines ? '\n' : ',');
+}
+
 static void begin_answer(struct buf *out, const struct piece *piece)
 {
     buf_append_char(out, '{');
@@ -54,38 +75,6 @@ static void begin_answer(struct buf *out, const struct piece *piece)
         buf_append(out, piece->id);
         buf_append_char(out, ',');
     }
-}
-
-static void append_piece(struct buf *out, const struct batch *b, const struct piece *piece)
-{
-    if (piece->answer_len > 0) {
-        buf_append(out,
-                   str_head(str_tail(buf_str(&b->answers), piece->answer_at), piece->answer_len));
-        return;
-    }
-    begin_answer(out, piece);
-    buf_literal(out, "\"error\":");
-    api_append_bare_error(out, STATUS_LIMIT, too_large);
-    buf_append_char(out, '}');
-}
-
-static void finish(struct batch *b)
-{
-    struct buf body;
-    struct api_call *whole = b->whole;
-    buf_init(&body, API_REPLY_MAX_BYTES);
-    buf_append(&body, b->has_lines ? STR_EMPTY : STR("{\"replies\":["));
-    for (size_t i = 0; i < b->n_pieces; i++) {
-        if (i > 0) {
-            buf_append_char(&body, b->has_lines ? '\n' : ',');
-        }
-        append_piece(&body, b, &b->pieces[i]);
-    }
-    buf_append(&body, b->has_lines ? STR_EMPTY : STR("]}"));
-    buf_release(&b->answers);
-    free(b);
-    api_answer_text(whole, &body);
-    buf_release(&body);
 }
 
 /* {"publish":{...}} or {"id":1,"result":{...}}, or "error" instead. */
@@ -105,21 +94,69 @@ static void write_answer(struct buf *out, const struct piece *piece,
     buf_append_char(out, '}');
 }
 
-static void begin_pieces(struct batch *b);
+/* What there is no room for is told in its place, beyond the limit: one short text for each. */
+static void write_within_limit(struct batch *b, const struct piece *piece,
+                               const struct api_answer *answer)
+{
+    const struct api_answer refusal = {.status = STATUS_LIMIT, .detail = too_large};
+    size_t start = b->answers.len;
+    bool has_room = answer->result.len <= b->n_bytes_left;
+    if (has_room) {
+        write_answer(&b->answers, piece, answer);
+        has_room = b->answers.len - start <= b->n_bytes_left;
+    }
+    if (has_room) {
+        b->n_bytes_left -= b->answers.len - start;
+    } else {
+        b->answers.len = start;
+        write_answer(&b->answers, piece, &refusal);
+    }
+}
 
 static void keep_answer(struct piece *piece, const struct api_answer *answer)
 {
     struct batch *b = piece->batch;
-    struct buf text;
-    buf_init(&text, b->answers.max - b->answers.len);
-    write_answer(&text, piece, answer);
-    if (!buf_failed(&text) && buf_reserve(&b->answers, text.len) == STATUS_OK) {
-        piece->answer_at = b->answers.len;
-        piece->answer_len = text.len;
-        buf_append(&b->answers, buf_str(&text));
+    b->is_out_of_order |= piece != &b->pieces[b->n_kept];
+    if (b->n_kept++ > 0) {
+        separate(b, &b->answers);
     }
-    buf_release(&text);
+    piece->answer_at = b->answers.len;
+    write_within_limit(b, piece, answer);
+    piece->answer_len = b->answers.len - piece->answer_at;
 }
+
+static void put_in_order(struct batch *b)
+{
+    struct buf body;
+    buf_init(&body, API_REPLY_MAX_BYTES);
+    (void)buf_reserve(&body, b->answers.len); /* else it grows */
+    begin_all(b, &body);
+    for (size_t i = 0; i < b->n_pieces; i++) {
+        const struct piece *piece = &b->pieces[i];
+        if (i > 0) {
+            separate(b, &body);
+        }
+        buf_append(&body,
+                   str_head(str_tail(buf_str(&b->answers), piece->answer_at), piece->answer_len));
+    }
+    buf_release(&b->answers);
+    b->answers = body;
+}
+
+static void finish(struct batch *b)
+{
+    struct api_call *whole = b->whole;
+    if (b->is_out_of_order && !buf_failed(&b->answers)) {
+        put_in_order(b);
+    }
+    buf_append(&b->answers, b->has_lines ? STR_EMPTY : STR("]}"));
+    struct buf body = b->answers;
+    free(b);
+    api_answer_text(whole, &body);
+    buf_release(&body);
+}
+
+static void begin_pieces(struct batch *b);
 
 static void answered(struct api_call *call, const struct api_answer *answer)
 {
@@ -224,7 +261,8 @@ static void begin_piece(struct batch *b, struct piece *piece)
     const struct api_call *whole = b->whole;
     struct str text = STR_EMPTY;
     piece->batch = b;
-    piece->call = (struct api_call){.hub = whole->hub, .key = whole->key, .answered = answered};
+    piece->call = (struct api_call){
+        .hub = whole->hub, .key = whole->key, .key_id = whole->key_id, .answered = answered};
     b->n_open++;
     if (b->has_lines) {
         (void)api_stream_next(&b->lines, &text);
@@ -235,18 +273,52 @@ static void begin_piece(struct batch *b, struct piece *piece)
     }
 }
 
-static void begin_pieces(struct batch *b)
+/* When the hub is ending each is refused at once, and none may be left for later: the hub's end
+ * does not wait for it. */
+static bool may_begin(const struct batch *b, int64_t until_us)
 {
+    return b->n_open < b->max_open && b->n_begun < b->n_pieces &&
+           (clock_monotonic_us() < until_us || hub_is_stopping(b->whole->hub));
+}
+
+static void begin_some(struct batch *b)
+{
+    struct trace trace;
     int64_t until_us = clock_monotonic_us() + TURN_US;
     b->is_beginning = true;
-    while (b->n_open < b->max_open && b->n_begun < b->n_pieces && clock_monotonic_us() < until_us) {
+    tracing_begin(b->whole->hub, b->whole->request, &trace);
+    while (may_begin(b, until_us)) {
         begin_piece(b, &b->pieces[b->n_begun++]);
     }
+    tracing_end(b->whole->hub);
     b->is_beginning = false;
+}
+
+static void put_off(struct batch *b)
+{
+    loop_defer(b->whole->api->loop, &b->go_on);
+}
+
+static void begin_pieces(struct batch *b)
+{
+    begin_some(b);
     if (b->n_begun < b->n_pieces && b->n_open < b->max_open) {
-        loop_defer(b->whole->api->loop, &b->go_on);
+        put_off(b);
+    } else if (b->n_open == 0 && b->answers.len > ANSWERED_AT_ONCE_BYTES && !b->is_put_off) {
+        b->is_put_off = true;
+        put_off(b);
     } else if (b->n_open == 0) {
         finish(b);
+    }
+}
+
+static void begin(struct batch *b)
+{
+    begin_all(b, &b->answers);
+    if (b->n_pieces > BEGUN_AT_ONCE) {
+        put_off(b);
+    } else {
+        begin_pieces(b);
     }
 }
 
@@ -267,7 +339,8 @@ static struct batch *create(struct api_call *whole, size_t n_pieces)
     b->max_open = 1;
     b->n_pieces = n_pieces;
     b->go_on = (struct deferred){.fn = go_on, .arg = b};
-    buf_init(&b->answers, (size_t)whole->api->options->batch_max_answer_size);
+    b->n_bytes_left = (size_t)whole->api->options->batch_max_answer_size;
+    buf_init(&b->answers, API_REPLY_MAX_BYTES);
     return b;
 }
 
@@ -281,18 +354,19 @@ void api_batch(struct api_call *call, struct api_params *params)
         return;
     }
     bool is_list = commands.len > 0 && json_kind(commands) == JSON_KIND_ARRAY;
-    if (!is_list || json_count(commands) > max) {
+    size_t n = is_list ? json_count(commands) : 0;
+    if (!is_list || n > max) {
         char text[96];
         snprintf(text, sizeof(text),
                  "commands: expected a list of at most %zu (http_api.batch_max_commands)", max);
         api_answer_error(call, STATUS_INVALID, text);
         return;
     }
-    struct batch *b = create(call, json_count(commands));
+    struct batch *b = create(call, n);
     if (b) {
         b->max_open = is_parallel ? MAX_OPEN : 1;
         b->rest = json_walk(commands);
-        begin_pieces(b);
+        begin(b);
     }
 }
 
@@ -325,6 +399,6 @@ void api_answer_lines(struct api_call *call)
     if (b) {
         b->has_lines = true;
         b->lines = call->params;
-        begin_pieces(b);
+        begin(b);
     }
 }

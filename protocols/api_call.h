@@ -25,12 +25,13 @@ typedef void (*api_answered_fn)(struct api_call *call, const struct api_answer *
 struct api_call {
     struct hub *hub;
     struct api *api;              /* NULL: it is not counted */
-    struct api_key *key;          /* the caller's; NULL: all is permitted */
+    struct api_key *key;          /* the caller's place; NULL: all is permitted */
     struct http_request *request; /* its own; NULL: it belongs to something larger */
     api_answered_fn answered;     /* then: its owner, who may free it */
     struct str params;            /* JSON as it came, for who wants to read it again */
     int64_t begun_us;
     enum api_method method;
+    uint32_t key_id;        /* of the key that had the place when the call came */
     bool is_transport_mode; /* errors are bare, with an HTTP status of their own */
 };
 

@@ -216,9 +216,9 @@ static void append_upstream_state(void *arg, const struct feed_upstream_options 
     append_u64(out, "budget_spent", stats->n_budget_spent);
     append_u64(out, "active", stats->n_active);
     append_u64(out, "waiting", stats->n_waiting);
-    append_percentile(out, "p50_ms", stats->p50_us);
-    append_percentile(out, "p90_ms", stats->p90_us);
-    append_percentile(out, "p99_ms", stats->p99_us);
+    append_percentile(out, "p50_ms", upstream_quantile(stats->upstream, 50));
+    append_percentile(out, "p90_ms", upstream_quantile(stats->upstream, 90));
+    append_percentile(out, "p99_ms", upstream_quantile(stats->upstream, 99));
     buf_append_char(out, '}');
 }
 

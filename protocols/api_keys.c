@@ -17,8 +17,10 @@ static struct api_key *find_named(struct api_keys *keys, const char *name)
     return NULL;
 }
 
-static void set_key(struct api_key *key, const char *name, const char *secret, uint64_t methods)
+static void set_key(struct api_keys *keys, struct api_key *key, const char *name,
+                    const char *secret, uint64_t methods)
 {
+    key->id = key->name[0] ? key->id : ++keys->last_id;
     snprintf(key->name, sizeof(key->name), "%s", name);
     key->secret = str_of(secret);
     key->methods = methods;
@@ -47,7 +49,7 @@ void api_keys_set(struct api_keys *keys, const struct http_api_options *options)
 {
     const struct api_key_options *items = options->keys.items;
     keys->is_insecure = options->insecure;
-    set_key(&keys->keys[0], API_MAIN_KEY_NAME, options->key, API_ALL_METHODS);
+    set_key(keys, &keys->keys[0], API_MAIN_KEY_NAME, options->key, API_ALL_METHODS);
     for (size_t i = 1; i <= API_KEYS_MAX; i++) {
         if (!is_listed(options, keys->keys[i].name)) {
             keys->keys[i] = (struct api_key){.name = ""};
@@ -56,7 +58,7 @@ void api_keys_set(struct api_keys *keys, const struct http_api_options *options)
     for (size_t i = 0; i < options->keys.n_items; i++) {
         struct api_key *key = find_named(keys, items[i].name);
         key = key ? key : find_named(keys, "");
-        set_key(key, items[i].name, items[i].key, api_key_methods(&items[i]));
+        set_key(keys, key, items[i].name, items[i].key, api_key_methods(&items[i]));
     }
     count_places(keys);
 }

@@ -10,6 +10,7 @@
 #define API_MAIN_KEY_NAME "http_api.key"
 
 struct api_key {
+    uint32_t id;                           /* of no other that was ever in one of the places */
     char name[API_KEY_NAME_MAX_BYTES + 1]; /* "": the place is free */
     struct str secret;                     /* of the options */
     uint64_t methods;                      /* a set */
@@ -20,6 +21,7 @@ struct api_key {
 /* Zero-initialise it. */
 struct api_keys {
     bool is_insecure;
+    uint32_t last_id;
     uint64_t n_refused;                    /* requests with no or a wrong key */
     size_t n_places;                       /* there is no key beyond */
     struct api_key keys[1 + API_KEYS_MAX]; /* the first one is http_api.key */

@@ -175,7 +175,7 @@ static void part_published(void *arg, enum status status, const struct storage_p
 static void begin_parts(struct broadcast *b)
 {
     struct str item;
-    while (b->n_open < BROADCAST_MAX_OPEN && json_next_element(&b->rest, &item)) {
+    while (!b->was_closed && b->n_open < BROADCAST_MAX_OPEN && json_next_element(&b->rest, &item)) {
         struct broadcast_part *part = &b->parts[b->n_begun++];
         struct publish_request publish = b->publish;
         if (!api_decode(&b->params, "channels", item, &publish.channel)) {

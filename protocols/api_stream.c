@@ -62,9 +62,11 @@ enum status api_stream_check(struct str stream, size_t max, size_t *ret_n,
             *ret_fault = (struct api_stream_fault){offset + wrong.offset, wrong.expected};
             return STATUS_INVALID;
         }
-        n++;
+        if (++n > max) { /* the rest may be long */
+            return STATUS_LIMIT;
+        }
     }
-    if (n == 0 || n > max) {
+    if (n == 0) {
         return STATUS_LIMIT;
     }
     *ret_n = n;

@@ -3,6 +3,7 @@
  * what it does not check itself (Content-Length, Transfer-Encoding, body size and time), so all of
  * that is checked here before a handler runs. A request outlives its connection when its handler
  * still works on the answer. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -60,7 +61,7 @@ struct str http_request_id(const struct http_request *r)
 
 void http_request_set_key_name(struct http_request *r, struct str name)
 {
-    r->key_name = name;
+    (void)snprintf(r->key_name, sizeof(r->key_name), "%.*s", STR_ARG(name));
 }
 
 void *http_request_room(struct http_request *r)
@@ -128,7 +129,7 @@ static void log_reply(struct http_request *r)
                                   .wsi = r->wsi,
                                   .forwarded_for = r->headers[HTTP_HEADER_FORWARDED_FOR],
                                   .id = r->id,
-                                  .key = r->key_name,
+                                  .key = str_of(r->key_name),
                               });
 }
 

@@ -94,7 +94,8 @@ struct str http_request_header(const struct http_request *request, enum http_hea
 struct str http_request_body(const struct http_request *request);
 /* Its X-Request-Id, or one that was made for it. */
 struct str http_request_id(const struct http_request *request);
-/* Which key it came with, for the access log; lives as long as the request. */
+/* Which key it came with, for the access log; copied, as far as HTTP_KEY_NAME_MAX_BYTES. */
+#define HTTP_KEY_NAME_MAX_BYTES 64
 void http_request_set_key_name(struct http_request *request, struct str name);
 /* NULL where the path's route is not for clients. */
 const struct client_head *http_request_client_head(const struct http_request *request);

@@ -40,7 +40,7 @@ struct http_request {
     struct headers head; /* in texts, behind the path */
     struct str path;
     struct str id;
-    struct str key_name; /* of the API; or empty */
+    char key_name[HTTP_KEY_NAME_MAX_BYTES + 1]; /* of the API; or empty */
     int status;          /* of the reply; 0: there is none yet */
     bool is_logged;
     int64_t n_reply_bytes; /* of its body; -1: without an end */

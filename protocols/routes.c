@@ -26,7 +26,7 @@ static bool is_prometheus(const struct server_options *options, struct str path)
 static bool is_internal(const struct server_options *options, struct str path)
 {
     return str_starts_with(path, STR("/api/")) || str_eq(path, STR("/api")) ||
-           health_has_path(path) || is_prometheus(options, path);
+           health_has_path(path) || is_prometheus(options, path) || pages_is_about_api(path);
 }
 
 static bool is_here(const struct routes_view *view, struct str path)
@@ -165,6 +165,13 @@ static void reply_not_found(struct http_request *request)
                                              .body = STR("nothing here\n")});
 }
 
+/* False: there is none. */
+static bool handle_page(const struct server_options *options, struct http_request *request)
+{
+    return (options->openapi.enabled && pages_handle_asset(WEB_DOCS, request)) ||
+           (options->demo.enabled && pages_handle_asset(WEB_DEMO, request));
+}
+
 static void handle(void *arg, struct http_request *request)
 {
     const struct routes_view *view = arg;
@@ -195,7 +202,7 @@ static void handle(void *arg, struct http_request *request)
                                                  .body = STR("this is a WebSocket endpoint\n")});
     } else if (options->demo.enabled && strip_prefix(path, STR("/demo/"), &rest)) {
         pages_handle_demo(routes->hub, &options->demo, rest, request);
-    } else if (!options->demo.enabled || !pages_handle_asset(request)) {
+    } else if (!handle_page(options, request)) {
         reply_not_found(request);
     }
 }

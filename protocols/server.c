@@ -440,12 +440,16 @@ static void set_up_routes(struct server *s, struct loop *loop, struct hub *hub,
     s->routes.api = (struct api){.hub = hub, .loop = loop, .options = &options->http_api};
     api_keys_set(&s->routes.api.keys, &options->http_api);
     s->routes.access = (struct access){loop, hub, &s->routes.api.keys};
-    s->routes.metrics =
-        (struct metrics){hub, storage, loop, clock_wall_ms(), &s->routes.url_proxy.stats,
-                         .api = &s->routes.api,
-                         .http = &s->http_counts,
-                         .reloads = {.is_last_taken = true,
-                                     .taken_s = (double)clock_wall_ms() / 1000}};
+    s->routes.metrics = (struct metrics){
+        hub,
+        storage,
+        loop,
+        s->deadlines,
+        clock_wall_ms(),
+        &s->routes.url_proxy.stats,
+        .api = &s->routes.api,
+        .http = &s->http_counts,
+        .reloads = {.is_last_taken = true, .taken_s = (double)clock_wall_ms() / 1000}};
     streams_init(&s->routes.streams, hub,
                  WAITING_MAX_BODIES * (size_t)options->emulation.max_request_body_size);
     s->routes.health = (struct health){hub, storage};

@@ -169,7 +169,8 @@ static bool is_reserved(struct str path)
     return path.len < 2 || str_eq(path, STR("/api")) || str_starts_with(path, STR("/api/")) ||
            str_starts_with(path, STR("/demo/")) || str_starts_with(path, STR("/feeds/")) ||
            str_starts_with(path, STR("/hooks/")) || str_eq(path, STR("/health")) ||
-           str_eq(path, STR("/ready"));
+           str_eq(path, STR("/ready")) || str_eq(path, STR("/openapi.json")) ||
+           str_eq(path, STR("/docs/api")) || str_starts_with(path, STR("/docs/api/"));
 }
 
 static const char *accept_path(const void *place)
@@ -179,8 +180,9 @@ static const char *accept_path(const void *place)
         str_starts_with(path, STR("/")) && !strpbrk(path.ptr, "?# ") && path.len <= PATH_MAX_BYTES;
     return is_path && !is_reserved(path)
                ? NULL
-               : "a path that begins with / and is not / alone, /health, /ready, /api or one below "
-                 "/api/, /demo/, /feeds/ or /hooks/, of at most 255 bytes";
+               : "a path that begins with / and is not / alone, /health, /ready, /openapi.json, "
+                 "/docs/api, /api or one below /docs/api/, /api/, /demo/, /feeds/ or /hooks/, of "
+                 "at most 255 bytes";
 }
 
 #define FIELD(struct_, key_, type_, fallback_, ...)                                                \
@@ -302,6 +304,12 @@ static const struct config_field prometheus_fields[] = {
      .doc = "The path of the figures."},
 };
 SHAPE(prometheus_options_shape, prometheus_options, prometheus_fields, .check = NULL);
+
+static const struct config_field openapi_fields[] = {
+    FIELD(openapi_options, enabled, CONFIG_BOOL, "false",
+          .doc = "GET /openapi.json describes the server API, GET /docs/api shows it."),
+};
+SHAPE(openapi_options_shape, openapi_options, openapi_fields, .check = NULL);
 
 static const struct config_field demo_fields[] = {
     {.key = "enabled",

@@ -1,6 +1,6 @@
 /* The configuration's sections "http_server", "http_api", "websocket", "http_stream", "sse",
- * "emulation", "uni_websocket", "uni_http_stream", "uni_sse", "url_proxy", "health", "prometheus"
- * and "demo". */
+ * "emulation", "uni_websocket", "uni_http_stream", "uni_sse", "url_proxy", "health", "prometheus",
+ * "openapi" and "demo". */
 #ifndef BELFRY_PROTOCOLS_SERVER_OPTIONS_H
 #define BELFRY_PROTOCOLS_SERVER_OPTIONS_H
 
@@ -77,6 +77,10 @@ struct prometheus_options {
     char *handler_prefix; /* "/metrics" */
 };
 
+struct openapi_options {
+    bool enabled;
+};
+
 struct demo_options {
     bool enabled;
     char *channel;
@@ -95,6 +99,7 @@ struct server_options {
     struct url_proxy_options url_proxy;
     struct health_options health;
     struct prometheus_options prometheus;
+    struct openapi_options openapi;
     struct demo_options demo;
 };
 
@@ -109,6 +114,7 @@ extern const struct config_shape emulation_options_shape;
 extern const struct config_shape url_proxy_options_shape;
 extern const struct config_shape health_options_shape;
 extern const struct config_shape prometheus_options_shape;
+extern const struct config_shape openapi_options_shape;
 extern const struct config_shape demo_options_shape;
 
 /* POST /emulation is open: a stream needs it. */

@@ -101,7 +101,7 @@ static void transport_close(void *conn, const struct disconnect *why)
 
 #define TRANSPORT(kind_, name_, format_, pongs_)                                                   \
     {                                                                                              \
-        .kind = kind_, .name = name_, .format = format_, .pongs = pongs_, .send = transport_send,                 \
+        .kind = kind_, .name = name_, .format = format_, .pongs = pongs_, .send = transport_send,  \
         .can_send = can_send, .close = transport_close                                             \
     }
 
@@ -131,14 +131,16 @@ struct endpoint {
 };
 
 static const struct endpoint endpoints[N_STREAM_KINDS] = {
-    [STREAM_HTTP] = {TRANSPORT(TRANSPORT_HTTP_STREAM, "http_stream", &centrifuge_http_stream_format, true), LINES,
-                     .is_unidirectional = false},
+    [STREAM_HTTP] = {TRANSPORT(TRANSPORT_HTTP_STREAM, "http_stream", &centrifuge_http_stream_format,
+                               true),
+                     LINES, .is_unidirectional = false},
     [STREAM_SSE] = {TRANSPORT(TRANSPORT_SSE, "sse", &centrifuge_sse_format, true), EVENTS,
                     .is_unidirectional = false},
-    [STREAM_UNI_HTTP] = {TRANSPORT(TRANSPORT_UNI_HTTP_STREAM, "uni_http_stream", &centrifuge_uni_http_stream_format, false),
+    [STREAM_UNI_HTTP] = {TRANSPORT(TRANSPORT_UNI_HTTP_STREAM, "uni_http_stream",
+                                   &centrifuge_uni_http_stream_format, false),
                          LINES, .is_unidirectional = true},
-    [STREAM_UNI_SSE] = {TRANSPORT(TRANSPORT_UNI_SSE, "uni_sse", &centrifuge_uni_sse_format, false), EVENTS,
-                        .is_unidirectional = true},
+    [STREAM_UNI_SSE] = {TRANSPORT(TRANSPORT_UNI_SSE, "uni_sse", &centrifuge_uni_sse_format, false),
+                        EVENTS, .is_unidirectional = true},
 };
 
 /* Its transport is made for each hub: the format looks into it. */
@@ -320,8 +322,8 @@ void streams_init(struct streams *streams, struct hub *hub, size_t waiting_max_b
         streams->doors[kind] = (struct stream_door){streams, (enum stream_kind)kind};
     }
     feed_events_init(&streams->feed_events, hub);
-    streams->feed_transport =
-        (struct client_transport)TRANSPORT(TRANSPORT_FEED_EVENTS, "feed_events", &streams->feed_events.format, false);
+    streams->feed_transport = (struct client_transport)TRANSPORT(
+        TRANSPORT_FEED_EVENTS, "feed_events", &streams->feed_events.format, false);
 }
 
 static bool takes(const struct endpoint *endpoint, enum http_method method)

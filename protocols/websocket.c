@@ -149,18 +149,18 @@ static void transport_close(void *conn, const struct disconnect *why)
 
 #define TRANSPORT(kind_, name_, format_, pongs_, ping_)                                            \
     {                                                                                              \
-        .kind = kind_, .name = name_, .format = &(format_), .pongs = pongs_, .send = transport_send,              \
-        .can_send = can_send, .ping = ping_, .close = transport_close                              \
+        .kind = kind_, .name = name_, .format = &(format_), .pongs = pongs_,                       \
+        .send = transport_send, .can_send = can_send, .ping = ping_, .close = transport_close      \
     }
 
 static const struct client_transport both_ways =
     TRANSPORT(TRANSPORT_WEBSOCKET, "websocket", centrifuge_websocket_format, true, NULL);
 static const struct client_transport both_ways_natively =
     TRANSPORT(TRANSPORT_WEBSOCKET, "websocket", centrifuge_websocket_format, true, transport_ping);
-static const struct client_transport uni =
-    TRANSPORT(TRANSPORT_UNI_WEBSOCKET, "uni_websocket", centrifuge_uni_websocket_format, false, NULL);
-static const struct client_transport uni_joined =
-    TRANSPORT(TRANSPORT_UNI_WEBSOCKET, "uni_websocket", centrifuge_uni_websocket_joined_format, false, NULL);
+static const struct client_transport uni = TRANSPORT(TRANSPORT_UNI_WEBSOCKET, "uni_websocket",
+                                                     centrifuge_uni_websocket_format, false, NULL);
+static const struct client_transport uni_joined = TRANSPORT(
+    TRANSPORT_UNI_WEBSOCKET, "uni_websocket", centrifuge_uni_websocket_joined_format, false, NULL);
 
 static const struct client_transport *choose_transport(const struct websocket_options *options,
                                                        const struct client_head *head)

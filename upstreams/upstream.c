@@ -181,12 +181,14 @@ void upstream_destroy(struct upstream *u)
 
 void upstream_stats(const struct upstream *u, struct upstream_stats *ret_stats)
 {
-    int64_t now_ms = clock_monotonic_ms();
     *ret_stats = u->stats;
     ret_stats->breaker = u->breaker.state;
     ret_stats->n_opened = u->breaker.n_opened;
-    ret_stats->p50_us = latency_quantile(&u->latency, now_ms, 50);
-    ret_stats->p90_us = latency_quantile(&u->latency, now_ms, 90);
-    ret_stats->p99_us = latency_quantile(&u->latency, now_ms, 99);
     ret_stats->latencies = &u->latencies;
+    ret_stats->upstream = u;
+}
+
+int64_t upstream_quantile(const struct upstream *u, int64_t percent)
+{
+    return latency_quantile(&u->latency, clock_monotonic_ms(), percent);
 }

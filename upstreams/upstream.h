@@ -94,15 +94,16 @@ struct upstream_stats {
     uint64_t n_retries;
     uint64_t n_hedges;
     uint64_t n_hedges_won;
-    uint64_t n_budget_spent; /* retries and second copies not made for their budget */
-    size_t n_active;         /* attempts under way */
-    size_t n_waiting;        /* calls that wait for a place or the rate */
-    int64_t p50_us;          /* of attempts that were answered, or overtaken by their second copy,
-                                during the last minutes; 0: none */
-    int64_t p90_us;
-    int64_t p99_us;
-    const struct histogram *latencies; /* of the same, all that were, microseconds */
+    uint64_t n_budget_spent;           /* retries and second copies not made for their budget */
+    size_t n_active;                   /* attempts under way */
+    size_t n_waiting;                  /* calls that wait for a place or the rate */
+    const struct histogram *latencies; /* of attempts that were answered, or overtaken by their
+                                          second copy, microseconds */
+    const struct upstream *upstream;
 };
 void upstream_stats(const struct upstream *u, struct upstream_stats *ret_stats);
+/* What so many percent of the same did not exceed during the last minutes, microseconds; 0: there
+ * were none. */
+int64_t upstream_quantile(const struct upstream *u, int64_t percent);
 
 #endif
