@@ -46,6 +46,8 @@ home curl/ upstreams
 home sqlite3 storage
 home jansson base
 home pcre2 base
+home curses tools
+home term.h tools
 home openssl/ upstreams hub protocols
 
 while IFS= read -r line; do

@@ -25,8 +25,8 @@ async function startGated(t) {
 const publish = (channel, data) => ({ publish: { channel, data } });
 const REFRESH = { feed_refresh: { feed: 'feed' } };
 
-async function batch(hub, commands, more = {}) {
-  const { status, headers, json, text } = await hub.api('batch', { commands, ...more });
+async function batch(hub, commands, more = {}, how = {}) {
+  const { status, headers, json, text } = await hub.api('batch', { commands, ...more }, how);
   assert.equal(status, 200, text);
   assert.equal(headers['content-type'], 'application/json');
   assert.deepEqual(Object.keys(json), ['replies'], text);
@@ -63,7 +63,7 @@ describe('a batch', { concurrency: true }, () => {
       publish('nope:a', 1), { publish: { channel: 'log:a' } }, { publish: 17 }, {}, { pubish: {} }, { publish: null }, null, 'publish',
       { publish: { channel: 'log:a', data: 1 }, info: {} }, { batch: { commands: [] } }, { rpc: { method: 'x' } }, { rpc: {} },
       { url_proxy: {} }, { presence: { channel: 'plain:a' } }, publish('log:a', 'still done'), { info: {}, comment: 'ignored' },
-    ]);
+    ], {}, { odd: 'a member that is no method' });
     assert.deepEqual(codesOf(replies), [102, 107, 107, 104, 104, 104, 107, 107, 107, 107, 104, 107, 104, 108, 0, 0]);
     assert.match(replies[0].error.message, /^unknown channel: the namespace of "nope:a" is not configured$/);
     assert.match(replies[9].error.message, /a batch inside a batch/);
@@ -161,6 +161,38 @@ describe('a batch', { concurrency: true }, () => {
     assert.equal(status, 200);
     assert.deepEqual(codesOf(json.replies), [0, 100, 100]);
     assert.match(json.replies[2].error.message, /shutting down/);
+  });
+
+  test('does not outlive a hub that ends, however long it is and however short the time', async t => {
+    const hub = await startHub(t, { config: { ...open, http_api: { batch_max_commands: 80000 }, shutdown: { timeout: '100ms' } } });
+    const session = await openSession(t, hub);
+    await session.ok('subscribe', { channel: 'plain:a' });
+    session.ws._socket.pause(); // it does not answer the Close: the time runs out
+    session.ws._socket.removeAllListeners('data');
+    const commands = JSON.stringify([publish('plain:a', 1), ...Array(79000).fill({ info: {} })]);
+    const body = `{"commands":${commands}}`;
+    const tcp = await openTcp(hub);
+    await tcp.write(head('POST', '/api/batch', { 'X-API-Key': hub.key, 'Content-Length': body.length }) + body);
+    hub.signal('SIGTERM');
+    assert.deepEqual(await hub.exited, { code: 0, signal: null });
+    await tcp.closed;
+  });
+
+  test('whose key another configuration takes away ends without the rights of the key in its place', async t => {
+    const gate = await startGate(t);
+    const few = { name: 'few', key: 'the-key-of-a-few-methods', methods: ['feed_refresh'] };
+    const hub = await startFeedHub(t, feedOf({ one: gate.url }), {
+      config: { http_api: { keys: [few] }, http_server: { access_log: { enabled: true } }, channel: { namespaces: [{ name: 'live' }] } },
+    });
+    const answered = hub.api('batch', { commands: [REFRESH, { info: {} }, REFRESH] }, { key: few.key });
+    const held = await gate.next();
+    await hub.reload({ http_api: { keys: [{ name: 'all', key: 'the-key-of-all-the-methods' }] } });
+    held.answer({});
+    const { json, text } = await answered;
+    assert.deepEqual(codesOf(json.replies), [0, 103, 103], text);
+    assert.match(json.replies[1].error.message, /the key is not configured any more/);
+    assert.ok(!text.includes('\\"all\\"'), text);
+    await hub.waitForLine(line => line.includes(' access request ') && line.includes('path=/api/batch') && line.endsWith(' key=few'));
   });
 });
 

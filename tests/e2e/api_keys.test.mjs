@@ -66,7 +66,7 @@ describe('the key', { concurrency: true }, () => {
 describe('several keys', { concurrency: true }, () => {
   test('are for some methods, or for all', async t => {
     const hub = await startKeyHub(t);
-    const asks = (key, method) => hub.api(method, { channel: 'a', data: 1 }, { key });
+    const asks = (key, method) => hub.api(method, { channel: 'a', data: 1 }, { key, odd: 'one body for all methods' });
     for (const [key, method, status] of [
       [READER, 'history', 200], [READER, 'publish', 403], [READER, 'channels', 403], [READER, 'nope', 404],
       [WRITER, 'publish', 200], [WRITER, 'history', 403],

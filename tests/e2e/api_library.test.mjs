@@ -5,10 +5,23 @@ import { describe, test } from 'node:test';
 import { CentClient, CentException } from 'cent.js';
 
 import { connect, newClient, newSubscription, nextEvent, nextPublication, subscribe } from './lib/client.mjs';
+import { parsed } from './lib/http.mjs';
 import { startHub } from './lib/hub.mjs';
+import { checkExchange } from './lib/openapi.mjs';
 import { makeToken, SECRET, secondsFromNow } from './lib/token.mjs';
 
 const log = { name: 'log', history_size: 10, history_ttl: '1h', presence: true, allow_subscribe_for_client: true };
+
+const unwatched = globalThis.fetch;
+
+/** What the library asks with; what it asks and gets is held to docs/openapi.json. */
+globalThis.fetch = async (url, options) => {
+  const response = await unwatched(url, options);
+  const text = await response.clone().text();
+  const { status, headers } = response;
+  checkExchange({ method: options.method, path: new URL(url).pathname, body: options.body }, { status, headers: Object.fromEntries(headers), text, json: parsed(text) });
+  return response;
+};
 
 async function startCent(t) {
   const hub = await startHub(t, { config: { client: { token: { hmac_secret_key: SECRET } }, channel: { namespaces: [log] } } });

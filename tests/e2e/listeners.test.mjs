@@ -30,6 +30,7 @@ function freePort() {
 const everything = {
   client: { insecure: true },
   prometheus: { enabled: true },
+  openapi: { enabled: true },
   demo: { enabled: true },
   uni_sse: { enabled: true },
   http_stream: { enabled: true },
@@ -56,7 +57,7 @@ const ask = (door, method, path, options = {}) => request(door.port, method, pat
 const statusOf = async (...args) => (await ask(...args)).status;
 const publish = (door, body) => ask(door, 'POST', '/api/publish', { headers: KEY, body });
 
-const internal = [['POST', '/api/info'], ['POST', '/api/publish'], ['GET', '/metrics'], ['GET', '/health'], ['GET', '/ready']];
+const internal = [['POST', '/api/info'], ['POST', '/api/publish'], ['GET', '/metrics'], ['GET', '/health'], ['GET', '/ready'], ['GET', '/openapi.json'], ['GET', '/docs/api']];
 const open = [
   ['GET', '/', 200], ['GET', '/connection/websocket', 426], ['POST', '/demo/notify', 400], ['POST', '/emulation', 400], ['GET', '/connection/uni_http_stream', 404],
   ['POST', '/connection/http_stream', 200], ['GET', '/none', 404],

@@ -139,6 +139,21 @@ describe('traceparent', { concurrency: true }, () => {
     await untraced;
   });
 
+  test('of a batch goes on with each of its commands, also with those that begin later', async t => {
+    const { gate, hub } = await start(t);
+    const ask = (path, body) => hub.request('POST', path, { headers: { ...traced, 'x-api-key': hub.key }, body });
+    const line = '{"method":"feed_refresh","params":{"feed":"f"}}';
+    for (const [path, body] of [['/api/batch', { commands: Array(2).fill({ feed_refresh: { feed: 'f' } }) }], ['/api', `${line}${line}`]]) {
+      const asked = ask(path, body);
+      for (let i = 0; i < 2; i++) {
+        const both = [await gate.next(), await gate.next()];
+        both.forEach(assertTraced);
+        both.forEach(held => held.answer({ i }));
+      }
+      assert.equal((await asked).status, 200);
+    }
+  });
+
   test('of a page, of a fan-out of the caller, and of a streamed URL too', async t => {
     const { gate, hub } = await start(t);
     const ways = [

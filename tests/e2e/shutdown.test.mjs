@@ -171,3 +171,16 @@ describe('a second signal', { concurrency: true }, () => {
     });
   }
 });
+
+// By itself: the moment between the last line and the end is short.
+test('SIGHUP does not change how it ends, to the last moment', async t => {
+  const hub = await startShutdownHub(t);
+  hub.signal('SIGTERM');
+  const timer = setInterval(() => {
+    try { hub.signal('SIGHUP'); } catch { clearInterval(timer); } // it is no more
+  }, 0);
+  t.after(() => clearInterval(timer));
+  const ended = await hub.exited;
+  clearInterval(timer);
+  assert.deepEqual(ended, ENDED_WELL);
+});

@@ -162,7 +162,8 @@ describe('no room on the disk', { concurrency: true }, () => {
     const upstream = await startUpstream(t);
     const feeds = [{ name: 'feed', channel: 'log:feed', upstreams: [{ name: 'one', url: `${upstream.url}/json` }] }];
     const { hub } = await fullHub(t, { feeds });
-    await assertError(hub, 'feed_refresh', { feed: 'feed' });
+    const { json: { error } } = await hub.api('feed_refresh', { feed: 'feed' });
+    assert.deepEqual(error, { code: 100, message: 'internal server error: the snapshot could not be stored: io' });
     assert.equal((await hub.api('feed_get', { feed: 'feed' })).json.error.code, 108);
     await makeRoom(hub);
     assert.equal((await hub.call('feed_refresh', { feed: 'feed' })).offset, 1);

@@ -227,6 +227,15 @@ describe('checktoken and checksubtoken', { concurrency: true }, () => {
     assert.match(piped, /^valid token/);
   });
 
+  test('print nothing of a token that a terminal would obey', async t => {
+    const file = await fileOf(t, keys({ hmac_secret_key: SECRET }));
+    for (const secret of [SECRET, 'another']) {
+      const { text } = await verdict(file, makeToken('{"sub":"a\u009b2J\u007f\u0080b\u00a0\u00e4"}', { secret }));
+      assert.match(text, /claims[^:]*: \{"sub":"a\\u009b2J\\u007f\\u0080b\u00a0\u00e4"\}\n/);
+      assert.doesNotMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+    }
+  });
+
   test('say exactly what is wrong with a bad one', async t => {
     const pem = newKeys('RS256').pem;
     const file = await fileOf(t, keys({ hmac_secret_key: SECRET, rsa_public_key: pem, audience: 'site', issuer_regex: '^me' }));

@@ -12,6 +12,7 @@ import http from 'node:http';
 import https from 'node:https';
 
 import { Inbox } from './inbox.mjs';
+import { checkExchange } from './openapi.mjs';
 import { within } from './process.mjs';
 
 class Events {
@@ -79,5 +80,6 @@ export async function openEvents(t, hub, path, { headers = {} } = {}) {
   }), `the head of ${path}`);
   outgoing.on('error', () => {}); // after the test it is destroyed
   assert.equal(incoming.statusCode, 200, `${path}: ${incoming.statusCode}`);
+  checkExchange({ method: 'GET', path, isOdd: true }, { status: 200, headers: incoming.headers, text: '' });
   return new Events(incoming);
 }

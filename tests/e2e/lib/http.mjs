@@ -2,13 +2,15 @@
 //
 //   const { status, headers, text, json } = await request(port, 'POST', '/api/info', { headers, body });
 //   ca: over TLS, with a server whose certificate this is; socketPath: to a Unix socket, instead of the port
+//   Both are held to docs/openapi.json. unchecked: 'why they are not'; odd: 'why the request is taken and yet not as it says'
 //   body: a string or Buffer is sent as it is, anything else as JSON. json: undefined if the body is none.
 import http from 'node:http';
 import https from 'node:https';
 
+import { checkExchange } from './openapi.mjs';
 import { within } from './process.mjs';
 
-export function request(port, method, path, { headers = {}, body, host = '127.0.0.1', ca, socketPath } = {}) {
+export async function request(port, method, path, { headers = {}, body, host = '127.0.0.1', ca, socketPath, unchecked, odd } = {}) {
   const bytes = body === undefined || typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
   const answered = new Promise((resolve, reject) => {
     const length = bytes === undefined ? {} : { 'content-length': Buffer.byteLength(bytes) };
@@ -27,10 +29,13 @@ export function request(port, method, path, { headers = {}, body, host = '127.0.
     });
     outgoing.end(bytes);
   });
-  return within(answered, `the answer to ${method} ${path}`);
+  const answer = await within(answered, `the answer to ${method} ${path}`);
+  if (!unchecked) checkExchange({ method, path, body, isOdd: odd !== undefined }, answer);
+  return answer;
 }
 
-function parsed(text) {
+/** undefined: it is no JSON. */
+export function parsed(text) {
   try {
     return JSON.parse(text);
   } catch {

@@ -100,13 +100,13 @@ class Hub {
 
   request(method, path, options) { return request(this.port, method, path, { ca: this.ca, ...options }); }
 
-  api(method, body = {}, { key = this.key, headers = {} } = {}) {
+  api(method, body = {}, { key = this.key, headers = {}, ...how } = {}) {
     const auth = key === null ? {} : { 'x-api-key': key };
-    return this.request('POST', `/api/${method}`, { body, headers: { 'content-type': 'application/json', ...auth, ...headers } });
+    return this.request('POST', `/api/${method}`, { body, headers: { 'content-type': 'application/json', ...auth, ...headers }, ...how });
   }
 
-  async call(method, body = {}) {
-    const { status, json, text } = await this.api(method, body);
+  async call(method, body = {}, how = {}) {
+    const { status, json, text } = await this.api(method, body, how);
     assert.equal(status, 200, `${method}: ${status} ${text}`);
     assert.ok(json?.result, `${method}: ${text}`);
     return json.result;

@@ -23,6 +23,7 @@ import assert from 'node:assert/strict';
 import net from 'node:net';
 import tls from 'node:tls';
 
+import { checkExchange } from './openapi.mjs';
 import { within } from './process.mjs';
 
 export const TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10;
@@ -74,8 +75,17 @@ function parsed(text) {
   }
 }
 
+const REQUEST_LINE = /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (\/\S*) HTTP\/1\.[01]\r$/gm;
+
+/** An upgrade is answered as at the path of a WebSocket, wherever it is asked for. */
+function requestsIn(text) {
+  const isUpgrade = /^Upgrade:/im.test(text);
+  return [...text.matchAll(REQUEST_LINE)].map(([, method, path]) => (isUpgrade ? { method: 'GET', path: '/connection/websocket' } : { method, path, isOdd: true }));
+}
+
 class Tcp {
   #socket;
+  #asked = []; // what looks like a request, and is not answered yet
   #bytes = Buffer.alloc(0);
   #isEnded = false;
   #closed;
@@ -101,6 +111,7 @@ class Tcp {
   get isOpen() { return !this.#isEnded; }
 
   async write(bytes) {
+    if (typeof bytes === 'string') this.#asked.push(...requestsIn(bytes));
     const written = new Promise(resolve => this.#socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes, resolve));
     if (await written) await this.#closed; // an error
   }
@@ -147,7 +158,15 @@ class Tcp {
     const headers = Object.fromEntries(lines.map(line => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]));
     const length = hasBody ? Number(headers['content-length'] ?? 0) : 0;
     const body = (await this.bytes(length)).toString();
-    return { status: Number(statusLine.split(' ')[1]), headers, text: body, json: parsed(body) };
+    const answer = { status: Number(statusLine.split(' ')[1]), headers, text: body, json: parsed(body) };
+    this.#check(statusLine, answer);
+    return answer;
+  }
+
+  /** Held to docs/openapi.json, like any other answer, where it is known what was asked, and where the answer is the hub's own. */
+  #check(statusLine, answer) {
+    const asked = this.#asked.shift();
+    if (asked && statusLine.startsWith('HTTP/1.1 ') && !answer.headers['transfer-encoding']) checkExchange(asked, answer);
   }
 
   async responseOrEnd(options) {

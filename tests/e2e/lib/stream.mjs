@@ -17,6 +17,7 @@ import http from 'node:http';
 import https from 'node:https';
 
 import { Inbox } from './inbox.mjs';
+import { checkExchange } from './openapi.mjs';
 import { within } from './process.mjs';
 
 class Stream {
@@ -100,6 +101,7 @@ export async function openStream(t, hub, transport, { connect = {}, headers = {}
     outgoing.end(body);
   }), `the head of ${path}`);
   assert.equal(incoming.statusCode, 200, `${path}: ${incoming.statusCode}`);
+  checkExchange({ method, path, isOdd: true }, { status: 200, headers: incoming.headers, text: '' });
   const stream = new Stream(hub, incoming, transport.endsWith('sse'));
   outgoing.on('error', () => {}); // after the test it is destroyed
   if (connect) {
