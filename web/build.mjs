@@ -39,8 +39,8 @@ await build({
 });
 for (const file of ['index.html', 'icon.svg']) await copyFile(join(here, 'src', file), join(out, file));
 
-// Rapidoc comes as one bundle, which has what it needs inside; package.json has a small package in the place of the
-// largest that it asks for. Compressed it is a quarter as large, in the program too: every browser unpacks it.
+// Rapidoc comes as one bundle, which has what it needs inside. Compressed it is a quarter as large, in the program too:
+// every browser unpacks it.
 const inside = Object.fromEntries(['marked/LICENSE.md', 'prismjs/LICENSE', 'lit/LICENSE', 'randexp/LICENSE', 'base64-arraybuffer/LICENSE', 'buffer/LICENSE']
   .map(file => [file.split('/')[0], file]));
 const docs = await build({

@@ -93,18 +93,20 @@ describe('through nginx with TLS', { concurrency: true, skip: !nginxIsThere && '
     assert.equal((await front.api('info', {}, { key: 'wrong' })).status, 401);
   });
 
-  test('no metrics; without TLS only the way to it', async t => {
+  test('no metrics and no health; without TLS only the way to it', async t => {
     const { hub, front } = await start(t);
-    assert.equal((await hub.request('GET', '/metrics')).status, 200);
-    assert.equal((await front.request('GET', '/metrics', byNginx)).status, 404);
+    for (const path of ['/metrics', '/health', '/ready']) {
+      assert.equal((await hub.request('GET', path)).status, 200);
+      assert.equal((await front.request('GET', path, byNginx)).status, 404);
+    }
     const plain = await request(front.plainPort, 'GET', '/health?a=b', { headers: { host: 'hub.test' }, ...byNginx });
     assert.deepEqual([plain.status, plain.headers.location], [308, 'https://hub.test/health?a=b']);
   });
 
   test('the hub is told who is there, and nobody can say otherwise', async t => {
     const { hub, front } = await start(t, { config: { http_server: { access_log: { enabled: true } } } });
-    await front.request('GET', '/health', { headers: { 'x-forwarded-for': '192.0.2.1' } });
-    await hub.waitForLine(line => / access request /.test(line) && line.includes('path=/health') && /forwarded_for="?127\.0\.0\.1"?(?: |$)/.test(line));
+    await front.request('GET', '/nothing', { headers: { 'x-forwarded-for': '192.0.2.1' } });
+    await hub.waitForLine(line => / access request /.test(line) && line.includes('path=/nothing') && /forwarded_for="?127\.0\.0\.1"?(?: |$)/.test(line));
   });
 
   test('pings keep a quiet connection open', async t => {
