@@ -252,7 +252,7 @@ static void append_choices(struct buf *out, const char *const *choices)
     buf_literal(out, "one of ");
     for (size_t i = 0; choices[i]; i++) {
         buf_append(out, i > 0 ? STR(", ") : STR_EMPTY);
-        buf_append(out, str_of(choices[i]));
+        buf_append(out, choices[i][0] != '\0' ? str_of(choices[i]) : STR("\"\""));
     }
 }
 

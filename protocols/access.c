@@ -38,13 +38,14 @@ static struct str bearer_token(const struct http_request *request)
     return fits ? str_trim(str_tail(text, scheme.len)) : STR_EMPTY;
 }
 
-static enum status check_key(const struct access *access, const struct http_request *request,
+static enum status check_key(const struct access *access, struct http_request *request,
                              enum api_method method)
 {
     struct api_key *key = api_keys_find(access->keys, request);
     if (!key) {
         return STATUS_UNAUTHORIZED;
     }
+    http_request_set_key_name(request, str_of(key->name));
     return api_key_admits(key, method) ? STATUS_OK : STATUS_DENIED;
 }
 
@@ -124,7 +125,7 @@ static struct str keep(char *place, struct str text)
 }
 
 enum status access_check(const struct access *access, const struct access_question *question,
-                         const struct http_request *request, access_done_fn done, void *arg)
+                         struct http_request *request, access_done_fn done, void *arg)
 {
     struct str token = question->token;
     if (token.len == 0) {

@@ -27,11 +27,10 @@ struct access_question {
  * tokens cannot be had at the moment. The log has why a token was refused. expires_at: the end of
  * the token's time, in seconds since 1970; 0: never. */
 typedef void (*access_done_fn)(void *arg, enum status status, int64_t expires_at);
-/* Copies what it needs: the request may end meanwhile. done() comes once, later; not at all after
- * STATUS_NO_MEMORY. */
+/* Copies what it needs: the request may end meanwhile; notes at the request which key it came with.
+ * done() comes once, later; not at all after STATUS_NO_MEMORY. */
 enum status access_check(const struct access *access, const struct access_question *question,
-                         const struct http_request *request, access_done_fn done,
-                         void *arg) MUST_CHECK;
+                         struct http_request *request, access_done_fn done, void *arg) MUST_CHECK;
 /* Answers with 401, 403 or 503 and {"error":{...}}, which says what was expected. status: not
  * STATUS_OK. access: what the question was. */
 void access_refuse(struct http_request *request, enum feed_access access, enum status status);

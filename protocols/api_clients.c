@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "protocols/api_channels.h"
 #include "protocols/api_reply.h"
 
 #define REASON_MAX_BYTES 123 /* of a WebSocket Close frame */
@@ -28,22 +29,16 @@ static void refuse(struct api_call *call, const struct api_params *p)
     api_answer_error(call, STATUS_INVALID, p->wrong);
 }
 
-static const char *detail_of(enum status status)
-{
-    switch (status) {
-    case STATUS_UNKNOWN_CHANNEL: return "the namespace of this channel is not configured";
-    case STATUS_INVALID:
-        return "channel: expected a name that channel.max_length and its namespace allow";
-    default: return "";
-    }
-}
-
 static void controlled(void *arg, enum status status, const char *detail)
 {
     if (status == STATUS_OK) {
         answer_empty(arg);
+    } else if (*detail) {
+        api_answer_error(arg, status, detail);
+    } else if (status == STATUS_OVER) {
+        api_answer_error(arg, status, "expire_at: expected a time to come");
     } else {
-        api_answer_error(arg, status, *detail ? detail : detail_of(status));
+        api_refuse_channel(arg, status);
     }
 }
 
@@ -129,12 +124,23 @@ static bool read_goodbye(struct api_params *p, uint64_t *ret_code, struct str *r
             api_complain(p, "disconnect.reason", "at most 123 bytes"));
 }
 
+static bool is_list_of_texts(struct str list)
+{
+    struct json_walk walk = json_walk(list);
+    struct str item;
+    bool is_good = json_kind(list) == JSON_KIND_ARRAY;
+    while (is_good && json_next_element(&walk, &item)) {
+        is_good = json_kind(item) == JSON_KIND_STRING;
+    }
+    return is_good;
+}
+
 static bool read_whitelist(struct api_params *p, struct str *ret_list)
 {
     struct str list = api_value(p, "whitelist");
     bool is_none = list.len == 0 || str_eq(list, STR("null"));
     *ret_list = is_none ? STR_EMPTY : list;
-    return is_none || json_kind(list) == JSON_KIND_ARRAY ||
+    return is_none || is_list_of_texts(list) ||
            api_complain(p, "whitelist", "a list of client ids");
 }
 

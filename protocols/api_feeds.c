@@ -125,6 +125,12 @@ static void got(void *arg, enum status status, const char *detail, const struct 
     api_answer_result(arg, &body);
 }
 
+static bool read_feed(struct api_params *params, struct str *ret_name)
+{
+    return api_text(params, "feed", ret_name) &&
+           (ret_name->len > 0 || api_complain(params, "feed", "the name of a feed"));
+}
+
 typedef void (*feed_call_fn)(struct hub *hub, struct str feed, struct str params, feed_done_fn done,
                              void *arg);
 
@@ -133,7 +139,7 @@ static void ask(struct api_call *call, struct api_params *params, feed_call_fn b
 {
     struct str feed;
     struct str values;
-    if (api_text(params, "feed", &feed) && api_object(params, "params", &values)) {
+    if (read_feed(params, &feed) && api_object(params, "params", &values)) {
         begin(call->hub, feed, values, done, call);
     } else {
         api_answer_error(call, STATUS_INVALID, params->wrong);
@@ -289,7 +295,7 @@ void api_feed_purge(struct api_call *call, struct api_params *params)
 {
     struct str feed;
     struct str values;
-    if (api_text(params, "feed", &feed) && api_object(params, "params", &values)) {
+    if (read_feed(params, &feed) && api_object(params, "params", &values)) {
         hub_feed_purge(call->hub, feed, values, purged, call);
     } else {
         api_answer_error(call, STATUS_INVALID, params->wrong);
@@ -405,7 +411,7 @@ void api_feed_runs(struct api_call *call, struct api_params *params)
 {
     struct feed_runs_request wanted = {.limit = 0};
     struct str upstream;
-    if (!api_text(params, "feed", &wanted.feed) || !api_object(params, "params", &wanted.params) ||
+    if (!read_feed(params, &wanted.feed) || !api_object(params, "params", &wanted.params) ||
         !read_limit(params, &wanted.limit) ||
         !read_upstream(call->hub, params, wanted.feed, &upstream)) {
         api_answer_error(call, STATUS_INVALID, params->wrong);

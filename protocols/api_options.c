@@ -19,6 +19,25 @@ static const char *accept_name(const void *place)
     return is_good ? NULL : "a name of 1 to 64 letters, digits, '_' and '-'";
 }
 
+/* What no header can carry, such as the line end of a file, would be refused at every call. */
+static const char *accept_key(const void *place)
+{
+    const char *key = *(char *const *)place;
+    struct str text = str_of(key);
+    bool is_good = str_trim(text).len == text.len;
+    for (const char *c = key; is_good && *c != '\0'; c++) {
+        is_good = (unsigned char)*c >= ' ' && *c != 0x7f;
+    }
+    return is_good ? NULL : "a text without control characters, and without blanks around it";
+}
+
+/* An empty list reads like "nothing", and would mean "all". */
+static const char *accept_methods(const void *place)
+{
+    const struct config_list *methods = place;
+    return methods->n_items > 0 ? NULL : "a list of one method or more; without the list: all";
+}
+
 static const struct config_field key_fields[] = {
     {.key = "name",
      .type = CONFIG_STRING,
@@ -31,11 +50,13 @@ static const struct config_field key_fields[] = {
      .min = KEY_MIN_BYTES,
      .max = 1024,
      .secret = true,
+     .accept = accept_key,
      .doc = "What the backend sends."},
     {.key = "methods",
      .type = CONFIG_STRINGS,
      .offset = offsetof(struct api_key_options, methods),
-     .doc = "The methods that it may be used for, also url_proxy for GET /proxy; none: all."},
+     .accept = accept_methods,
+     .doc = "The methods that it may be used for, also url_proxy for GET /proxy; without: all."},
 };
 
 static void check_methods(struct config_reader *reader, void *object)
@@ -65,6 +86,7 @@ static const struct config_field http_api_fields[] = {
      .offset = offsetof(struct http_api_options, key),
      .fallback = "",
      .secret = true,
+     .accept = accept_key,
      .doc = "What backends send in X-API-Key; empty, and without keys: nobody may call the API."},
     {.key = "insecure",
      .type = CONFIG_BOOL,

@@ -71,7 +71,7 @@ void api_reply_error(struct http_request *request, enum status status, const cha
     }
 }
 
-/* 103, 106, 111, 502 and 504 are ours: Centrifugo answers 500 for what it does not know. */
+/* 103, 106, 110, 111, 502 and 504 are ours: Centrifugo answers 500 for what it does not know. */
 static int bare_http_status_of(enum status status)
 {
     switch (protocol_error_of(status)->code) {
@@ -82,7 +82,8 @@ static int bare_http_status_of(enum status status)
     case 112: return 416;
     case 113: return 409;
     case 103: return 403;
-    case 106: return 400;
+    case 106:
+    case 110: return 400;
     case 111: return 429;
     case 502: return 502;
     case 504: return 504;

@@ -190,14 +190,16 @@ static const lws_retry_bo_t no_validity_pings = {.secs_since_valid_ping = 0,
 
 static void on_lws_log(int level, const char *line)
 {
+    static struct log_limit limit;
     struct str text = str_trim(str_of(line));
     if (text.len > 0 && text.ptr[text.len - 1] == '\n') {
         text.len--;
     }
-    if (level & (LLL_ERR | LLL_WARN)) {
-        log_warn("libwebsockets", "message", log_str("text", text));
-    } else {
+    if (!(level & (LLL_ERR | LLL_WARN))) {
         log_debug("libwebsockets", "message", log_str("text", text));
+    } else if (log_permits(&limit)) {
+        log_warn("libwebsockets", "message", log_str("text", text),
+                 log_i("left_out", limit.n_left_out));
     }
 }
 

@@ -57,7 +57,8 @@ bool guarding_allows(struct fetch *f, const struct address_guard *guard, const c
     }
     if (!address_guard_allows_host(guard, str_of(target.host), target.port)) {
         (void)snprintf(f->error_text, sizeof(f->error_text),
-                       "the host %.200s, port %u, is not allowed", target.host, target.port);
+                       "the host %.180s, port %u, is not allowed by upstreams.allow_hosts",
+                       target.host, target.port);
         return false;
     }
     return true;
