@@ -84,6 +84,8 @@ describe('checkconfig', { concurrency: true }, () => {
     'a duration out of range': [{ shutdown: { timeout: '1ms' } }, /shutdown\.timeout: "1ms" is not a duration .* from 100ms to 1h/],
     'one key that does not go with another': [{ client: { ping_interval: '1s' } }, /client\.pong_timeout: the default "8s" is not less than ping_interval/],
     'a choice there is none of': [{ log: { level: 'loud' } }, /log\.level: "loud" is not one of trace, debug, info, warn, error, none/],
+    'a choice that may be empty': [{ http_api: { error_mode: 'some' } }, /http_api\.error_mode: "some" is not one of "", transport/],
+    'a line end in the API key': [{ http_api: { key: 'secret\n' } }, /http_api\.key: the value \(not shown\) is not a text without control characters/],
     'a durability there is none of': [{ storage: { durability: 'some' } }, /storage\.durability: "some" is not one of full, normal, memory/],
     'history_size without history_ttl': [withNamespaces({ name: 'news', history_size: 5 }), /channel\.namespaces\[0\]\.history_ttl: .* set together/],
     'recovery without history': [withNamespaces({ name: 'news', force_recovery: true }), /namespaces\[0\]\.force_recovery: true is not false, or history_size and history_ttl above 0/],
@@ -133,7 +135,7 @@ describe('checkconfig', { concurrency: true }, () => {
     const names = ['an unknown key, with what was probably meant', 'an unknown key deep inside', 'an unknown key that is like no other', 'a key that is unknown only there',
       'a number instead of a text', 'a text instead of a number', 'a fraction', 'a text instead of true', 'null', 'a list instead of an object', 'an object instead of a list',
       'a text in a list of objects', 'a number in a list of texts', 'a port out of range', 'a number out of range', 'a duration without a unit', 'a duration that is a number',
-      'a choice there is none of', 'a durability there is none of', 'a namespace without a name', 'a feed without a channel', 'a ${ without an end'];
+      'a choice there is none of', 'a choice that may be empty', 'a durability there is none of', 'a namespace without a name', 'a feed without a channel', 'a ${ without an end'];
     for (const name of names) assert.ok(!validate(complaints[name][0]), name);
     const others = Object.keys(complaints).filter(name => !names.includes(name) && !validate(complaints[name][0]));
     assert.deepEqual(others, [], 'and no others: these belong into the list');

@@ -167,7 +167,7 @@ describe('feed_purge', { concurrency: true }, () => {
   test('refuses what it does not know', async t => {
     const { hub } = await startFull(t);
     assert.equal((await errorOf(hub, 'feed_purge', { feed: 'nothing' })).code, 102);
-    assert.equal((await errorOf(hub, 'feed_purge', {})).code, 102);
+    assert.equal((await errorOf(hub, 'feed_purge', {})).code, 107);
     assert.match((await errorOf(hub, 'feed_purge', { feed: 'city', params: { city: 'B' } })).message, /params\.city/);
     assert.match((await errorOf(hub, 'feed_purge', { feed: 'city', params: {} })).message, /params\.city is missing/);
     assert.match((await errorOf(hub, 'feed_purge', { feed: 'city', params: [] })).message, /params: expected an object/);

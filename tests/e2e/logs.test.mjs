@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import { connect, newClient } from './lib/client.mjs';
 import { startGate } from './lib/gate.mjs';
 import { startHub } from './lib/hub.mjs';
+import { openTcp } from './lib/raw.mjs';
 
 const ACCESS = { http_server: { access_log: { enabled: true } } };
 const JSON_LOG = { log: { format: 'json' } };
@@ -25,6 +26,21 @@ test('log.format json: every line is an object with its time, level, module and 
   assert.match(listening.time, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
 });
 
+test('what libwebsockets says about requests that are none has one line a second at most', async t => {
+  const hub = await startHub(t);
+  const begin = Date.now();
+  for (let i = 0; i < 20; i++) {
+    const tcp = await openTcp(hub);
+    await tcp.write(Buffer.from('\n\n'));
+    tcp.end();
+    await tcp.closed;
+  }
+  await hub.waitForLine(line => / libwebsockets message .*left_out=/.test(line));
+  const seconds = Math.ceil((Date.now() - begin) / 1000);
+  const lines = hub.lines.filter(line => line.includes(' libwebsockets message '));
+  assert.ok(lines.length <= seconds + 1, lines.join('\n'));
+});
+
 describe('the access log', { concurrency: true }, () => {
   test('has a line per answer, with nothing of the query', async t => {
     const hub = await startHub(t, { config: both });
@@ -39,6 +55,20 @@ describe('the access log', { concurrency: true }, () => {
     await hub.request('POST', '/api/info', { headers: { 'content-length': 'x' }, body: '' }).catch(() => {});
     await accessLine(hub, ({ status: of }) => of === 400);
     assert.ok(!hub.lines.some(line => line.includes('secret') || line.includes(hub.key)));
+  });
+
+  test('names the key that a request was permitted or refused with, wherever keys are asked for', async t => {
+    const keyed = { name: 'publisher', key: 'the-key-of-the-publisher', methods: ['publish'] };
+    const feeds = [{ name: 'f', channel: 'f', access: 'key', upstreams: [{ name: 'a', url: 'http://127.0.0.1:1/' }] }];
+    const hub = await startHub(t, { config: { ...both, http_api: { keys: [keyed] }, feeds, url_proxy: { enabled: true } } });
+    const ask = (method, path, key) => hub.request(method, path, { headers: { 'x-api-key': key }, body: method === 'POST' ? '{}' : undefined });
+    for (const [method, path] of [['POST', '/api/info'], ['GET', '/feeds/f'], ['GET', '/proxy?url=http://127.0.0.1:1/']]) {
+      for (const [key, name] of [[keyed.key, 'publisher'], [hub.key, 'http_api.key'], ['wrong', undefined]]) {
+        const { headers } = await ask(method, path, key);
+        const line = await accessLine(hub, ({ id }) => id === headers['x-request-id']);
+        assert.equal(line.key, name, `${path} ${line.status}`);
+      }
+    }
   });
 
   test('has WebSockets, taken and refused, and streams', async t => {

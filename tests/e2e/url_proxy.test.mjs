@@ -631,7 +631,7 @@ describe('only what is listed is asked', { concurrency: true }, () => {
   }
   const portOf = trap => new URL(trap.url).port;
 
-  test('without a list nothing is', t => assertNotAsked(t, [], trap => trap.url, /the host 127\.0\.0\.1, port \d+, is not allowed/));
+  test('without a list nothing is', t => assertNotAsked(t, [], trap => trap.url, /the host 127\.0\.0\.1, port \d+, is not allowed by upstreams\.allow_hosts/));
   test('an address on another port is not', t => assertNotAsked(t, ['127.0.0.1:1'], trap => trap.url, /the host 127\.0\.0\.1/));
   test('another host is not', t => assertNotAsked(t, ['api.example.com', '127.0.0.2'], trap => trap.url, /the host 127\.0\.0\.1/));
   for (const host of ['2130706433', '0x7f.1', '0x7f000001', '017700000001', '127.1', '127.0.0.1.', '[::ffff:127.0.0.1]', '[::1]', '0', '0.0.0.0']) {
