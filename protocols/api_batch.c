@@ -204,7 +204,7 @@ static void begin_command(struct piece *piece, struct str command)
     if (json_kind(command) != JSON_KIND_OBJECT || n_found > 1) {
         api_answer_error(&piece->call, STATUS_INVALID, "expected an object with one method");
     } else if (n_found == 0) {
-        api_answer_error(&piece->call, STATUS_NO_METHOD, "");
+        api_answer_error(&piece->call, STATUS_NO_METHOD, "expected the name of a method");
     } else if (found == API_BATCH) {
         api_answer_error(&piece->call, STATUS_INVALID, "a batch inside a batch");
     } else {
@@ -247,7 +247,8 @@ static void begin_line(struct piece *piece, struct str line)
     if (!has_name) {
         api_answer_error(&piece->call, STATUS_INVALID, "method: expected the name of a method");
     } else if (method == N_API_METHODS || method == API_BATCH) {
-        api_answer_error(&piece->call, STATUS_NO_METHOD, "");
+        api_answer_error(&piece->call, STATUS_NO_METHOD,
+                         "method: expected the name of a method, other than batch");
     } else {
         bool is_none = !has_params || json_kind(params) == JSON_KIND_NULL;
         begin_call(piece, method, is_none ? STR("{}") : params);

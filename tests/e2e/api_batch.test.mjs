@@ -66,6 +66,7 @@ describe('a batch', { concurrency: true }, () => {
     ], {}, { odd: 'a member that is no method' });
     assert.deepEqual(codesOf(replies), [102, 107, 107, 104, 104, 104, 107, 107, 107, 107, 104, 107, 104, 108, 0, 0]);
     assert.match(replies[0].error.message, /^unknown channel: the namespace of "nope:a" is not configured$/);
+    for (const i of [3, 4, 5]) assert.match(replies[i].error.message, /^not found: expected the name of a method$/);
     assert.match(replies[9].error.message, /a batch inside a batch/);
     assert.equal(replies[14].publish.offset, 1);
   });
@@ -240,6 +241,7 @@ describe('a stream of calls', { concurrency: true }, () => {
     const answers = text.split('\n').map(line => JSON.parse(line));
     assert.deepEqual(codesOf(answers), [104, 107, 104, 104, 107, 107, 107, 0]);
     assert.deepEqual(answers.map(answer => answer.id), [1, 2, 3, 4, undefined, 6, 7, 8]);
+    for (const i of [0, 2, 3]) assert.match(answers[i].error.message, /^not found: method: expected the name of a method, other than batch$/);
     assert.equal(answers[7].result.offset, 1);
   });
 
