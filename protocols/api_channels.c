@@ -33,6 +33,10 @@ void api_refuse_channel(struct api_call *call, enum status status)
         api_complain(
             &params, "channel",
             "printable ASCII (or what channel_regex allows), at most channel.max_length of it");
+    } else if (status == STATUS_NOT_AVAILABLE) {
+        bool is_presence = call->method == API_PRESENCE || call->method == API_PRESENCE_STATS;
+        snprintf(params.wrong, sizeof(params.wrong), "the channel's namespace has no %s",
+                 is_presence ? "presence" : "history");
     } else if (status == STATUS_WRONG_FORMAT) {
         api_complain(&params, "data", "a JSON object: the channel's publication_data_format");
     }
