@@ -35,6 +35,14 @@ describe('a refusal', { concurrency: true }, () => {
     }
   });
 
+  test('of history or presence that is off says so', async t => {
+    const hub = await startHub(t, { config: { channel: { namespaces: [{ name: 'log' }] } } });
+    for (const [method, what] of Object.entries({ history: 'history', history_remove: 'history', presence: 'presence', presence_stats: 'presence' })) {
+      const { json, text } = await hub.api(method, { channel: 'log:a' });
+      assert.deepEqual(json, { error: { code: 108, message: `not available: the channel's namespace has no ${what}` } }, text);
+    }
+  });
+
   test('of a whitelist that is none disconnects nobody', async t => {
     const hub = await startWithClient(t);
     for (const whitelist of ['x', [1], [['x']], [null]]) {

@@ -281,7 +281,7 @@ describe('TLS', { concurrency: true }, () => {
       careless: to(plain, { insecure_skip_verify: true }), careful: to(plain), own: to(plain, trusting()), other: to(plain, { server_ca_pem_file: files.otherCa }),
       client: to(mutual, showing(files.client)), nobody: to(mutual, trusting()), stranger: to(mutual, showing(files.stranger)),
     });
-    for (const upstreams of [feed.upstreams, feed.upstreams.toReversed()]) {
+    for (const upstreams of [feed.upstreams, [...feed.upstreams].reverse()]) {
       for (const version of ['auto', '2', '1.1']) {
         const hub = await startFeedHub(t, { ...feed, upstreams: upstreams.map(one => ({ ...one, http_version: version })) });
         for (let i = 0; i < 3; i += 1) {
