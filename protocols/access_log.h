@@ -25,7 +25,7 @@ struct access_log_entry {
     struct lws *wsi;          /* whose peer it is */
     struct str forwarded_for; /* X-Forwarded-For, as it came; or empty */
     struct str id;            /* of the request; or empty */
-    struct str key; /* the name of the API key; or empty */
+    struct str key;           /* the name of the API key; or empty */
 };
 
 void access_log_write(const struct access_log_options *options,

@@ -99,8 +99,7 @@ bool api_text(struct api_params *p, const char *name, struct str *ret_text)
     return is_absent(value) || api_decode(p, name, value, ret_text);
 }
 
-bool api_inner_text(struct api_params *p, struct str object, const char *path,
-                    struct str *ret_text)
+bool api_inner_text(struct api_params *p, struct str object, const char *path, struct str *ret_text)
 {
     struct str name = str_of(path);
     struct str value = STR_EMPTY;

@@ -15,7 +15,7 @@
 #include "protocols/http_internal.h"
 #include "protocols/poll_mask.h"
 
-#define REPLY_READ_S    60
+#define REPLY_READ_S 60
 
 /* Of most replies. */
 #define REPLY_HEAD_BYTES 192

@@ -41,7 +41,7 @@ struct http_request {
     struct str path;
     struct str id;
     char key_name[HTTP_KEY_NAME_MAX_BYTES + 1]; /* of the API; or empty */
-    int status;          /* of the reply; 0: there is none yet */
+    int status;                                 /* of the reply; 0: there is none yet */
     bool is_logged;
     int64_t n_reply_bytes; /* of its body; -1: without an end */
     int64_t begun_us;
@@ -51,7 +51,7 @@ struct http_request {
     struct deadline deadline;
     struct deferred tail;
     _Alignas(max_align_t) char room[HTTP_ROOM_BYTES]; /* the handler's */
-    char texts[];                                            /* as many as the head has */
+    char texts[];                                     /* as many as the head has */
 };
 
 /* http_incoming.c. Of the head that libwebsockets has read; NULL when memory is short. */

@@ -263,7 +263,8 @@ static const struct config_field url_proxy_fields[] = {
           .doc = "GET /proxy?url=URL passes on what a host of upstreams.allow_hosts answers."),
     PATH(url_proxy_options, "/proxy"),
     FIELD(url_proxy_options, access, CONFIG_CHOICE, "key", .choices = access_names,
-          .doc = "Who may ask: who has a key of http_api, who has a connection token, or everybody."),
+          .doc =
+              "Who may ask: who has a key of http_api, who has a connection token, or everybody."),
     DURATION(url_proxy_options, timeout, timeout_ms, "30s", 10, 600000,
              .doc = "Until the head of an answer."),
     DURATION(url_proxy_options, connect_timeout, connect_timeout_ms, "5s", 10, 600000,
