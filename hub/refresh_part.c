@@ -302,6 +302,7 @@ void refresh_parts_cancel(struct refresh *r)
             continue;
         }
         if (p->call) {
+            p->result.n_attempts = upstream_n_attempts(p->call);
             upstream_cancel(p->call);
             p->result.duration_us = clock_monotonic_us() - r->started_us;
         }

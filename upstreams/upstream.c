@@ -128,6 +128,11 @@ static void cancel(struct upstream_call *c)
     call_free(c);
 }
 
+unsigned upstream_n_attempts(const struct upstream_call *c)
+{
+    return c->result.n_attempts;
+}
+
 void upstream_cancel(struct upstream_call *c)
 {
     struct upstream *u = c->upstream;

@@ -81,6 +81,8 @@ typedef void (*upstream_done_fn)(void *arg, const struct upstream_result *result
 enum status upstream_ask(struct upstream *u, const struct upstream_request *request,
                          upstream_done_fn done, void *arg,
                          struct upstream_call **ret_call) MUST_CHECK;
+/* Fetches so far. */
+unsigned upstream_n_attempts(const struct upstream_call *call);
 /* Silent. From anywhere but inside its own done(). When its time is over, the breaker takes it for
  * the timeout that it would have been. */
 void upstream_cancel(struct upstream_call *call);

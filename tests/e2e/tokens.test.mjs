@@ -232,7 +232,7 @@ describe('jwks_public_endpoint', { concurrency: true }, () => {
 
   test('a key that has come since is fetched when it is asked for', async t => {
     const server = await startKeyServer(t, [jwk(rsa, 'r')]);
-    const hub = await start(t, { token: { jwks_public_endpoint: server.url }, ping_interval: '400ms', pong_timeout: '399ms' });
+    const hub = await start(t, { token: { jwks_public_endpoint: server.url }, ping_interval: '2s', pong_timeout: '1900ms' });
     const clock = await openSession(t, hub, { connect: { token: signed('r', 'RS256', rsa) } });
     server.list = set;
     // The first unknown kid may fall into the interval in which no other set is fetched: then the client is told so, and comes again.

@@ -521,7 +521,8 @@ describe('before the head', { concurrency: true }, () => {
   for (const [name, urlOf, status, message, outcome] of failures) {
     test(`${name} is ${status}`, async t => {
       const upstream = await startUpstream(t);
-      const hub = await startProxyHub(t, ['127.0.0.1'], { url_proxy: { timeout: '300ms', connect_timeout: '100ms', max_size: 200_000 } });
+      const limits = status === 504 ? { timeout: '300ms', connect_timeout: '100ms' } : {}; // the others shall not run into them
+      const hub = await startProxyHub(t, ['127.0.0.1'], { url_proxy: { ...limits, max_size: 200_000 } });
       const answer = await hub.request('GET', proxied(await urlOf(t, upstream)));
       assertRefused(answer, status, status === 403 ? 103 : status, message);
       assert.equal(await outcomeOf(hub, outcome), 1);
