@@ -64,4 +64,9 @@ done < <(find base storage upstreams hub protocols tests/upstream tests/bench to
         /^\{/ { start = FNR }
         /^\}/ && start { if (FNR - start > 70) print FILENAME ": " name "() has " FNR - start " lines"; start = 0 }')
 
+while IFS= read -r line; do
+    offend "$line: Debian 12's node is 18, which has not got this"
+done < <(grep -rnE 'toSorted|toReversed|toSpliced|\.with\(|groupBy|import\.meta\.(dirname|filename)|Promise\.withResolvers|styleText' \
+    --include='*.mjs' --exclude-dir=node_modules tests scripts web 2>/dev/null)
+
 ((offences == 0)) || exit 1
