@@ -203,11 +203,12 @@ describe('HTTP/2', { concurrency: true }, () => {
         return n_here > 5 ? { i } : new Promise(() => {});
       };
     }
-    const feed = feedOf(Object.fromEntries(numbers(5).map(i => [`u${i}`, { url: `${upstream.url}/${i}`, tls, http_version: '2', retry: { attempts: 1, backoff: '1ms' } }])));
+    const feed = feedOf(Object.fromEntries(numbers(5).map(i => [`u${i}`, { url: `${upstream.url}/${i}`, tls, http_version: '2', retry: { attempts: 3, backoff: '20ms' } }])));
     const hub = await startFeedHub(t, feed);
     const { completed, upstreams } = await refresh(hub);
     assert.equal(completed, true, JSON.stringify(upstreams));
-    assert.ok(Object.values(upstreams).every(({ attempts }) => attempts === 2), JSON.stringify(upstreams));
+    // Mostly 2; the first to come back may find the connection before libcurl has given it up.
+    assert.ok(Object.values(upstreams).every(({ attempts }) => attempts >= 2), JSON.stringify(upstreams));
   });
 });
 
