@@ -359,9 +359,10 @@ static void group_committed(struct writer *w, const struct group *group)
     }
     bool proves = group->has_writes || !w->marks; /* what has no file needs no room either */
     if (w->n_failed_groups > 0 && proves) {
+        /* Who reads the line finds it so. */
+        atomic_store_explicit(&w->is_failing, false, memory_order_relaxed);
         log_info("storage", "writes_again", log_i("failed_groups", (int64_t)w->n_failed_groups));
         w->n_failed_groups = 0;
-        atomic_store_explicit(&w->is_failing, false, memory_order_relaxed);
         db_fault_over(&w->db);
     }
 }
